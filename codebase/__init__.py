@@ -1,0 +1,1 @@
+"""VAE, GMVAE and SSVAE on binarized MNIST."""

@@ -1,0 +1,1 @@
+"""The three latent-variable models of the assignment."""

@@ -1,0 +1,67 @@
+"""MLPs of two hidden layers of 300: encoder and decoder with ELU, classifier with ReLU."""
+
+from torch import nn
+from torch.nn import functional as F
+
+from codebase.utils import gaussian_parameters
+
+X_DIM = 784
+HIDDEN = 300
+
+
+def mlp(inputs, outputs, activation):
+    """Linear layers inputs → 300 → 300 → outputs with the activation between them."""
+    return nn.Sequential(
+        nn.Linear(inputs, HIDDEN),
+        activation(),
+        nn.Linear(HIDDEN, HIDDEN),
+        activation(),
+        nn.Linear(HIDDEN, outputs),
+    )
+
+
+def joint(net, a, b=None):
+    """net([a, b]) for a and b that need only broadcast against each other.
+
+    The first layer's product with the joined input is the sum of the parts' products with their
+    own columns of its weight, [a b] [W_a W_b]ᵀ = a W_aᵀ + b W_bᵀ. So a batch of images (B, 784)
+    meets ten labels (10, 1, 10) in one product over the images, and nothing is copied.
+    """
+    if b is None:
+        return net(a)
+    first = net[0]
+    w_a, w_b = first.weight.split([a.shape[-1], b.shape[-1]], dim=1)
+    return net[1:](F.linear(a, w_a, first.bias) + F.linear(b, w_b))
+
+
+class Encoder(nn.Module):
+    """q(z|x) or q(z|x, y): images (…, 784) and one-hot labels (…, y_dim) → m, v (…, z_dim)."""
+
+    def __init__(self, z_dim, y_dim=0):
+        super().__init__()
+        self.net = mlp(X_DIM + y_dim, 2 * z_dim, nn.ELU)
+
+    def forward(self, x, y=None):
+        return gaussian_parameters(joint(self.net, x, y))
+
+
+class Decoder(nn.Module):
+    """p(x|z) or p(x|z, y): latents (…, z_dim) and one-hot labels (…, y_dim) → logits (…, 784)."""
+
+    def __init__(self, z_dim, y_dim=0):
+        super().__init__()
+        self.net = mlp(z_dim + y_dim, X_DIM, nn.ELU)
+
+    def forward(self, z, y=None):
+        return joint(self.net, z, y)
+
+
+class Classifier(nn.Module):
+    """q(y|x): images (…, 784) → logits (…, y_dim)."""
+
+    def __init__(self, y_dim):
+        super().__init__()
+        self.net = mlp(X_DIM, y_dim, nn.ReLU)
+
+    def forward(self, x):
+        return self.net(x)
