@@ -1,0 +1,141 @@
+"""Bounds and accuracies by the assignment's protocol, with standard errors, in bounded memory."""
+
+import contextlib
+import math
+from dataclasses import dataclass
+
+import torch
+
+from codebase.errors import UserError
+
+CHUNK = 1_000  # images at a time
+IMPORTANCE_SAMPLES = 1, 10, 100, 1000
+SUBSET_REPEATS = 100
+
+
+@dataclass(frozen=True)
+class Number:
+    """A mean and its standard error (None where it was drawn only once)."""
+
+    value: float
+    se: float | None
+
+    @classmethod
+    def of(cls, values):
+        """Mean and standard error of independent values."""
+        n = len(values)
+        values = torch.as_tensor(values, dtype=torch.float64)
+        return cls(values.mean().item(), values.std().item() / math.sqrt(n) if n > 1 else None)
+
+
+@contextlib.contextmanager
+def seeded(device, seed=0):
+    """No gradients, and torch's generators seeded; both are as before once the block ends.
+
+    So a number does not depend on when it is taken, nor training on whether it was.
+    """
+    devices = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.no_grad():
+        torch.manual_seed(seed)
+        yield
+
+
+def subset_bounds(model, x, run_iwae=True, least=1):
+    """The assignment's protocol: each bound's mean over repeats on the binarized test subset.
+
+    Args:
+        model: has negative_elbo_bound(x), and negative_iwae_bound(x, iw) for the IWAE bounds.
+        x: (100, 784) in {0, 1}.
+        run_iwae: also the IWAE bounds with m = 1, 10, 100, 1000 samples, max(100 // m, least)
+            repeats each.
+    Returns:
+        {"nelbo", "kl", …, "rec": Number, "iwae-1": Number, …} in nats; the standard error is that
+        of the repeats, the estimator's own noise.
+    Raises:
+        UserError: x is grey.
+    """
+    _refuse_grey(x)
+    with seeded(x.device):
+        rows = _repeat(lambda: model.negative_elbo_bound(x), SUBSET_REPEATS)
+        names = ("nelbo", "kl", "rec") if rows.shape[1] == 3 else ("nelbo", "kl_z", "kl_y", "rec")
+        numbers = {name: Number.of(column) for name, column in zip(names, rows.T, strict=True)}
+        for m in IMPORTANCE_SAMPLES if run_iwae else ():
+            repeats = max(100 // m, least)
+            rows = _repeat(lambda m=m: model.negative_iwae_bound(x, m), repeats)
+            numbers[f"iwae-{m}"] = Number.of(rows[:, 0])
+    return numbers
+
+
+def _repeat(bound, repeats):
+    return torch.stack([torch.stack(bound()) for _ in range(repeats)]).cpu()  # (repeats, terms)
+
+
+def full_bounds(model, x):
+    """nelbo, kl and rec on a whole binarized test set, with the standard error over its images.
+
+    Args:
+        model: has negative_elbo_terms(x), each image's terms.
+        x: (N, 784) in {0, 1}.
+    """
+    _refuse_grey(x)
+    with seeded(x.device):
+        parts = [torch.stack(model.negative_elbo_terms(part)) for part in x.split(CHUNK)]
+    terms = torch.cat(parts, dim=1).cpu().double()  # (terms, N)
+    names = ("kl", "rec") if len(terms) == 2 else ("kl_z", "kl_y", "rec")
+    numbers = {"nelbo": Number.of(terms.sum(0))}
+    return numbers | {name: Number.of(row) for name, row in zip(names, terms, strict=True)}
+
+
+def _refuse_grey(x):
+    if not ((x == 0) | (x == 1)).all():
+        raise UserError(
+            "Bounds are evaluated on binary pixels; these are grey, and a Bernoulli likelihood of "
+            "grey pixels bounds nothing. Binarize them first."
+        )
+
+
+@torch.no_grad()
+def predictions(model, x):
+    """log q(y|x) for every image: (N, 784), grey or binary → (N, Y)."""
+    return torch.cat([torch.log_softmax(model.cls(part), dim=-1) for part in x.split(CHUNK)])
+
+
+def classification(model, x, y):
+    """Accuracy, cross-entropy and confusion matrix of the classifier.
+
+    Args:
+        model: has cls(x), logits.
+        x: (N, 784) grey in [0, 1], as the protocol feeds them.
+        y: (N,) labels.
+    Returns:
+        {"accuracy": Number, "ce": Number}, with standard errors over the images, and the
+        (Y, Y) counts of true label (rows) against predicted (columns).
+    """
+    log_q = predictions(model, x)
+    right = (log_q.argmax(1) == y).double()
+    ce = -log_q.gather(1, y.unsqueeze(1)).squeeze(1)
+    classes = log_q.shape[1]
+    confusion = torch.bincount(y * classes + log_q.argmax(1), minlength=classes**2)
+    numbers = {"accuracy": Number.of(right.cpu()), "ce": Number.of(ce.cpu())}
+    return numbers, confusion.view(classes, classes).cpu()
+
+
+def evaluate_lower_bound(model, labeled_test_subset, run_iwae=True):
+    """Prints the bounds of `subset_bounds`, in the starter code's words, and returns them."""
+    x, _ = labeled_test_subset
+    numbers = subset_bounds(model, x, run_iwae)
+    terms = [f"{name.upper()}: {n.value}" for name, n in numbers.items() if "iwae" not in name]
+    print("*" * 80, "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET", "*" * 80, sep="\n")
+    print(". ".join(terms))
+    for name, number in numbers.items():
+        if name.startswith("iwae"):
+            print(f"Negative {name.upper()}: {number.value}")
+    return numbers
+
+
+def evaluate_classifier(model, test_set):
+    """Prints the accuracy on (grey X_test, y_test), in the starter code's words, and returns it."""
+    numbers, _ = classification(model, *test_set)
+    print("*" * 80, "CLASSIFICATION EVALUATION ON ENTIRE TEST SET", "*" * 80, sep="\n")
+    print(f"Test set classification accuracy: {numbers['accuracy'].value}")
+    return numbers["accuracy"]

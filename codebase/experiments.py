@@ -1,0 +1,114 @@
+"""What the scripts do with a trained model: numbers, table and pictures."""
+
+import torch
+from torch.nn import functional as F
+
+from codebase import data, evaluate, figures
+from codebase.reference import BANDS, table
+from codebase.train import log_summaries
+
+ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
+
+
+def watch_bounds(run, model, step):
+    """Logs the bounds on the test subset, samples and reconstructions, at a checkpoint."""
+    x, _ = data.test_subset(run.dataset)
+    numbers = evaluate.subset_bounds(model, x, run_iwae=False)
+    log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
+    with evaluate.seeded(run.device, run.args.seed):
+        samples = model.sample_sigmoid(100)
+        again = model.compute_sigmoid_given(model.posterior(x)[0])
+    _log_grid(run.writer, "samples", samples, step)
+    _log_grid(run.writer, "reconstructions", figures.reconstructions(x, again), step)
+
+
+def report_bounds(run, model, problem):
+    """Problems 1 and 2: bounds on the test subset and on all test images, and 200 digits."""
+    x, _ = data.test_subset(run.dataset)
+    run_iwae = run.args.train != 1
+    subset = evaluate.subset_bounds(model, x, run_iwae, least=5)
+    full = evaluate.full_bounds(model, data.binarized_test(run.dataset))
+    print(f"\n{_title(run)}: nats per image, smaller is better")
+    columns = {
+        f"test subset ({len(x)})": subset,
+        f"all test images ({len(run.dataset.test_x):,})": full,
+    }
+    print(table(columns, None if run.changed else BANDS[problem]))
+    print("± standard error: of the repeated estimate (subset), over the images (all)")
+
+    with evaluate.seeded(run.device, run.args.seed):
+        z = model.sample_z(ROWS * COLUMNS)
+        probabilities = model.compute_sigmoid_given(z)
+        samples = torch.bernoulli(probabilities)
+        again = model.compute_sigmoid_given(model.posterior(x)[0])
+    figures.save_grid(run.folder / "samples.png", samples, COLUMNS)
+    figures.save_grid(run.folder / "samples_probabilities.png", probabilities, COLUMNS)
+    pairs = figures.reconstructions(x, again)
+    figures.save_grid(run.folder / "reconstructions.png", pairs, COLUMNS)
+    run.finish({"subset": subset, "test": full})
+
+
+def watch_classifier(run, model, step):
+    """Logs test accuracy and cross-entropy, and what the generative nets draw, at a checkpoint."""
+    numbers, _ = _classification(run, model)
+    log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
+    if model.gen_weight:
+        with evaluate.seeded(run.device, run.args.seed):
+            grid = class_conditional(model, 10)
+        _log_grid(run.writer, "class_conditional", grid, step, columns=10)
+
+
+def report_classifier(run, model):
+    """Problem 3: accuracy, confusion matrix and, where they were trained, what the nets draw."""
+    numbers, confusion = _classification(run, model)
+    groups = {"test": numbers}
+    print(f"\n{_title(run)}")
+    bands = BANDS.get(f"ssvae_gw={run.args.gw:g}") if run.changed.keys() <= {"gw"} else None
+    print(table({f"test ({len(run.dataset.test_x):,} grey images)": numbers}, bands))
+    if model.gen_weight:
+        x, _ = data.test_subset(run.dataset)
+        groups["subset"] = evaluate.subset_bounds(model, x, run_iwae=False)
+        print("\nbound on the test subset, nats per image")
+        print(table({f"test subset ({len(x)})": groups["subset"]}))
+        with evaluate.seeded(run.device, run.args.seed):
+            grid = class_conditional(model, COLUMNS)
+            rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
+        figures.save_grid(run.folder / "class_conditional.png", grid, COLUMNS)
+        figures.save_grid(run.folder / "analogies.png", rows, model.y_dim + 1)
+    figures.save_confusion(run.folder / "confusion.png", confusion)
+    run.finish(groups, confusion=confusion.tolist())
+
+
+def class_conditional(model, columns):
+    """Pixel probabilities, a row per label, a column per z: (Y · columns, 784)."""
+    z = model.sample_z(columns)
+    labels = torch.eye(model.y_dim, device=z.device).unsqueeze(1)  # (Y, 1, Y)
+    z = z.expand(model.y_dim, *z.shape)
+    return model.compute_sigmoid_given(z, labels).flatten(0, 1)
+
+
+def analogies(model, x, y):
+    """An image, then its z decoded with every label: (B, 784), one-hot (B, Y) → (B·(1+Y), 784)."""
+    z, _ = model.enc(x, y.to(x))
+    labels = torch.eye(model.y_dim, device=z.device).unsqueeze(1)  # (Y, 1, Y)
+    drawn = model.compute_sigmoid_given(z.expand(model.y_dim, *z.shape), labels)  # (Y, B, 784)
+    return torch.cat([x.unsqueeze(0), drawn]).transpose(0, 1).flatten(0, 1)
+
+
+def predicted(model, x):
+    """The likeliest label of each image, (B,)."""
+    return model.cls(x).argmax(-1)
+
+
+def _classification(run, model):
+    x, y = data.grey(run.dataset.test_x), run.dataset.test_y
+    return evaluate.classification(model, x, y)
+
+
+def _title(run):
+    note = "" if run.dataset.name == "mnist" else f" — {run.dataset.name.upper()}, NOT MNIST"
+    return f"{run.name} after {run.args.iter_max:,} iterations{note}"
+
+
+def _log_grid(writer, tag, images, step, columns=COLUMNS):
+    writer.add_image(tag, figures.grid(images, columns), step, dataformats="HW")

@@ -1,0 +1,130 @@
+"""The scripts' command line: flags, ranges, defaults. Imports no torch, so --help is quick."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from codebase.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """A wrong flag ends with status 2 and one line that says what was expected."""
+
+    def error(self, message):
+        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds every flag's default, but for those whose help says it in words."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def number(kind, low=-math.inf, high=math.inf, *, above=None):
+    """An argparse type: a finite int or float with low ≤ value ≤ high, or value > above."""
+    name = "a whole number" if kind is int else "a number"
+    if above is not None:
+        wanted = f"{name} above {above}"
+    elif high < math.inf:
+        wanted = f"{name} from {low} to {high}"
+    elif low > -math.inf:
+        wanted = f"{name}, at least {low}"
+    else:
+        wanted = f"a finite {name.removeprefix('a ')}"
+
+    def convert(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        inside = low <= value <= high and (above is None or value > above)
+        if not inside or not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        return value
+
+    return convert
+
+
+def switch(text):
+    """An argparse type: 0 or 1."""
+    return number(int, 0, 1)(text)
+
+
+def parser(description, *, iter_max):
+    """The flags every script has; each adds its own to `model` and hands back `parse_args()`.
+
+    Returns:
+        The parser and its group of flags of the model.
+    """
+    p = Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    model = p.add_argument_group("model")
+
+    training = p.add_argument_group("training")
+    add = training.add_argument
+    add("--iter_max", type=number(int, 1), default=iter_max, help="training iterations")
+    add("--batch_size", type=number(int, 1, 10_000), default=97, help="images per minibatch")
+    add("--lr", type=number(float, above=0), default=1e-3, help="Adam's learning rate")
+    add("--seed", type=number(int, 0, 2**32 - 1), help="random seed (default: the run id)")
+    add(
+        "--threads", type=number(int, 0, 1024), default=0, help="CPU threads; 0: torch's own choice"
+    )
+    add(
+        "--device",
+        choices=["auto", "cpu", "cuda", "mps"],
+        default="auto",
+        help="where to compute; auto: a CUDA GPU if there is one, else the CPU",
+    )
+
+    run = p.add_argument_group("run")
+    add = run.add_argument
+    add("--run", type=number(int, 0, 9999), default=0, help="run id, for replicates")
+    add(
+        "--train",
+        type=number(int, 0, 2),
+        default=1,
+        help="0: evaluate the checkpoint of --iter_max; 1: train, then evaluate; "
+        "2: the same, with the slower bounds too",
+    )
+    add("--iter_save", type=number(int, 1), default=10_000, help="iterations between checkpoints")
+    add(
+        "--save_every_seconds",
+        type=number(float, above=0),
+        default=60.0,
+        help="seconds between saves of the state an interrupted run goes on from",
+    )
+    add(
+        "--resume",
+        choices=["auto", "0"],
+        default="auto",
+        help="auto: go on with an unfinished run of the same flags; 0: refuse to",
+    )
+    add("--overwrite", type=switch, default=0, help="1: delete a run of this name and start anew")
+
+    data = p.add_argument_group("data")
+    add = data.add_argument
+    add(
+        "--dataset",
+        choices=["auto", "mnist", "fashion", "kmnist", "digits"],
+        default="auto",
+        help="auto: MNIST if it is on disk or can be downloaded, else the small digits "
+        "that come with scikit-learn",
+    )
+    add("--data_dir", default="data", help="folder that holds or receives MNIST/raw and its like")
+    return p, model
+
+
+def weight(value):
+    """A weight as the contract writes it in names, 001; one that is not whole as it is, 0.5."""
+    return f"{int(value):03d}" if value == int(value) else f"{value:g}"
+
+
+def script(main):
+    """Runs a script's main; a UserError ends it with status 2 and its one sentence."""
+    try:
+        main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

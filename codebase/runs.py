@@ -1,0 +1,274 @@
+"""One run of a script: its name, folder, seeds, log, training and results.json."""
+
+import json
+import platform
+import shutil
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from codebase import checkpoints, data, datasets
+from codebase.errors import UserError
+from codebase.process import keep_memory
+from codebase.train import train
+
+LOGS = Path("logs")
+# Flags that change no number of a run.
+NEUTRAL = {"device", "threads", "data_dir", "dataset", "run", "train", "iter_save"}
+NEUTRAL |= {"save_every_seconds", "resume", "overwrite"}
+
+
+class Run:
+    """Everything a script does that is not its model.
+
+    Opening a run loads the dataset, names the run, sees to what lies in its folder and seeds
+    every generator, before any weight exists.
+
+    Args:
+        parser: the script's parser, for its defaults.
+        args: what it parsed.
+        layout: the contract's name without its run id, such as "model=vae_z=10".
+        named: flags that have their place in the layout. Any other flag that changes the numbers
+            is appended to the name when it is not at its default.
+    Raises:
+        UserError: no data, no such device, or a run of this name exists already.
+    """
+
+    def __init__(self, parser, args, layout, named):
+        self.args, self.began = args, time.perf_counter()
+        self.device = _device(args.device)
+        keep_memory()
+        if args.threads:
+            torch.set_num_threads(args.threads)
+        self.dataset = datasets.load(args.dataset, args.data_dir).to(self.device)
+        args.seed = args.run if args.seed is None else args.seed
+        defaults = vars(parser.parse_args([])) | {"seed": args.run}
+        self.flags = {k: v for k, v in vars(args).items() if k not in NEUTRAL}
+        self.flags["data"] = self.dataset.name
+        defaults["data"] = "mnist"
+        self.changed = {k: v for k, v in self.flags.items() if v != defaults[k]}
+        unusual = {k: v for k, v in self.changed.items() if k not in {*named, "iter_max"}}
+        parts = [f"{k}={_general(v)}" for k, v in unusual.items()]
+        self.name = "_".join([layout, f"run={args.run:04d}", *parts])
+        self.folder = checkpoints.ROOT / self.name
+        self.state_path = self.folder / "resume.pt"
+        self.results_path = self.folder / "results.json"
+        self.writer = self.training = None
+
+        print(f"{self.name}\n{self._describe_data()}; {self.device}, {_threads()}")
+        if args.train:
+            self._claim()
+            self._open_log()
+        torch.manual_seed(args.seed)
+
+    def _describe_data(self):
+        n, m = len(self.dataset.train_x), len(self.dataset.test_x)
+        comparable = self.dataset.name == "mnist"
+        remark = "" if comparable else " (its numbers do not compare with MNIST's)"
+        return f"data: {self.dataset.name}, {n:,} training and {m:,} test images{remark}"
+
+    def _claim(self):
+        """Makes the run's folder ours, or says why not."""
+        recorded = self.folder / "flags.json"
+        if self.args.overwrite:
+            for folder in (self.folder, LOGS / self.name):
+                if folder.exists():
+                    shutil.rmtree(folder)
+        way_out = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
+        if self.results_path.exists():
+            raise UserError(f"The run {self.folder} exists and is finished. {way_out}")
+        if recorded.exists():
+            before = _read_json(recorded)
+            changed = sorted(k for k in self.flags if before.get(k) != self.flags[k])
+            if changed:
+                was = ", ".join(f"{k} was {before.get(k)}, is {self.flags[k]}" for k in changed)
+                raise UserError(f"The run {self.folder} exists with other flags ({was}). {way_out}")
+            if self.args.resume == "0":
+                raise UserError(f"The run {self.folder} exists, unfinished. {way_out}")
+        elif any(self.folder.glob("model-*.pt")):
+            raise UserError(f"The run {self.folder} exists. {way_out}")
+        _write_json(recorded, self.flags)
+
+    def _open_log(self):
+        start = 0
+        if self.state_path.exists():
+            start = checkpoints.load(self.state_path, "cpu")["step"]
+            print(f"Going on with this run from iteration {start}")
+        elif (LOGS / self.name).exists():
+            shutil.rmtree(LOGS / self.name)  # of a start that was stopped before its first save
+        self.writer = _writer(LOGS / self.name, purge_step=start + 1 if start else None)
+
+    def fit(self, model, labelled=None, watch=None):
+        """Trains the model, or with --train 0 loads the checkpoint of --iter_max.
+
+        Args:
+            model: moved to the run's device already.
+            labelled: the labelled pairs of a semi-supervised model.
+            watch: called as watch(run, model, step) at every checkpoint.
+        """
+        args = self.args
+        if not args.train:
+            checkpoints.load_model_by_name(model, args.iter_max, self.device)
+            return
+        from tqdm import tqdm
+
+        loader = data.Batches(
+            self.dataset.train_x,
+            self.dataset.train_y,
+            args.batch_size,
+            data.generator(args.seed, self.device),
+        )
+        self.training = train(
+            model,
+            loader,
+            labelled,
+            self.device,
+            tqdm,
+            self.writer,
+            iter_max=args.iter_max,
+            iter_save=args.iter_save,
+            y_status="none" if labelled is None else "semisup",
+            lr=args.lr,
+            state_path=self.state_path,
+            save_every_seconds=args.save_every_seconds,
+            on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
+        )
+
+    def finish(self, numbers, **extra):
+        """Writes results.json and the log's hyperparameters, and says where everything lies.
+
+        Args:
+            numbers: {group: {name: Number}}.
+            extra: further content of results.json.
+        """
+        results = {
+            "run": self.name,
+            "flags": vars(self.args),
+            "data": {"name": self.dataset.name, "sha256": self.dataset.sha256()},
+            "device": {"kind": str(self.device), "name": _device_name(self.device)},
+            "versions": _versions(),
+            "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "training": self._training(),
+            "numbers": {
+                group: {name: {"value": n.value, "se": n.se} for name, n in members.items()}
+                for group, members in numbers.items()
+            },
+            "seconds": round(time.perf_counter() - self.began, 1),
+        } | extra
+        _write_json(self.results_path, results)
+        if self.writer:
+            flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
+            _log_hyperparameters(self.writer, self.flags, flat, self.args.iter_max)
+            self.writer.close()
+            self.state_path.unlink(missing_ok=True)
+        print(f"\nresults and pictures: {self.folder}\ncurves: tensorboard --logdir {LOGS}")
+
+    def _training(self):
+        if self.training is None:  # --train 0: what the training itself left, if it was ours
+            before = _read_json(self.results_path) if self.results_path.exists() else {}
+            return before.get("training")
+        t = self.training
+        return {
+            "iterations": t.step,
+            "iterations_in_this_stretch": t.steps,
+            "seconds": round(t.seconds, 2),
+            "iterations_per_second": round(t.steps / t.seconds, 1) if t.seconds else None,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def prepare_writer(model_name, overwrite_existing=False):
+    """A TensorBoard writer on logs/‹model_name›.
+
+    Raises:
+        UserError: there is a log already and it is not to be overwritten.
+    """
+    path = LOGS / model_name
+    if path.exists():
+        if not overwrite_existing:
+            raise UserError(
+                f"The log {path} exists; pass overwrite_existing=True or take another name."
+            )
+        shutil.rmtree(path)
+    return _writer(path)
+
+
+def _writer(path, purge_step=None):
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(path), purge_step=purge_step)
+
+
+def _log_hyperparameters(writer, flags, metrics, step):
+    from torch.utils.tensorboard.summary import hparams
+
+    # add_hparams of the writer would open a second log beside the run's.
+    for summary in hparams(flags, metrics):
+        writer.file_writer.add_summary(summary)
+    for name, value in metrics.items():
+        writer.add_scalar(name, value, step)
+
+
+def _general(value):
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _device(name):
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if name in available and not available[name]():
+        raise UserError(f"--device {name}: this machine has none that torch can use; try cpu.")
+    return torch.device(name)
+
+
+def _device_name(device):
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
+
+
+def _threads():
+    n = torch.get_num_threads()
+    return f"{n} CPU thread{'s' if n > 1 else ''}"
+
+
+def _versions():
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit():
+    """The project's commit, with "+" if files it tracks differ from it; None outside git."""
+    here = Path(__file__).parent
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+" if changes else "")
+
+
+def _write_json(path, content):
+    with checkpoints.atomic(path) as file:
+        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error

@@ -1,0 +1,206 @@
+"""The one training loop."""
+
+import itertools
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from codebase import checkpoints, data
+from codebase.errors import UserError
+from codebase.process import Stopwatch, noted_signals
+
+LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
+
+
+@dataclass
+class Trained:
+    """What a run of `train` did: its last iteration, and the seconds it spent in how many steps."""
+
+    step: int
+    steps: int
+    seconds: float
+
+
+def train(
+    model,
+    train_loader,
+    labeled_subset,
+    device,
+    tqdm,
+    writer,
+    iter_max=math.inf,
+    iter_save=math.inf,
+    model_name="model",
+    y_status="none",
+    reinitialize=False,
+    *,
+    lr=1e-3,
+    state_path=None,
+    save_every_seconds=math.inf,
+    on_checkpoint=None,
+):
+    """Minimizes model.loss by Adam, one redrawn binary minibatch a step.
+
+    Checkpoints go to checkpoints/‹model.name› every iter_save iterations and at the end.
+    SIGINT and SIGTERM save one too, then end the program with status 128 + signal.
+
+    Args:
+        model: `loss, summaries = model.loss(*batch)`; summaries are scalars by tag.
+        train_loader: iterates (grey x in [0, 1], y), one epoch each time; a `data.Batches` is
+            binarized on its device.
+        labeled_subset: (grey or binary xl (L, 784), one-hot yl), or `data.Batches` of the like;
+            looked at only if y_status is "semisup".
+        device: where the model lies.
+        tqdm: the progress bar's class.
+        writer: a TensorBoard writer, or None.
+        iter_max, iter_save: iterations in all, and between checkpoints.
+        model_name: kept for the starter code's scripts; the checkpoint's folder is model.name.
+        y_status: "none": the batch is (x,); "semisup": (x, xl, yl).
+        reinitialize: resets every layer first.
+        lr: Adam's learning rate.
+        state_path: file an interrupted training goes on from, bit for bit on a CPU; written every
+            save_every_seconds and at every checkpoint. Needs `data.Batches`.
+        on_checkpoint: called with the iteration after each checkpoint.
+    Returns:
+        Trained.
+    Raises:
+        UserError: a term of the loss is not finite (the checkpoints before stay), or a file
+            cannot be written or read.
+    """
+    if y_status not in ("none", "semisup"):
+        raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
+    if reinitialize:
+        model.apply(reset_weights)
+    stream = data.Stream(train_loader, labeled_subset if y_status == "semisup" else None, device)
+    optimizer = adam(model, lr)
+    start = 0
+    if state_path and state_path.exists():
+        start = _restore(state_path, model, optimizer, stream)
+
+    def save(step, name_it):
+        if name_it:
+            checkpoints.save_model_by_name(model, step)
+        if state_path:
+            checkpoints.save(state_path, _state(step, model, optimizer, stream))
+
+    model.train()
+    clock, saved_at, unlooked = Stopwatch(), time.monotonic(), []
+    total = None if iter_max == math.inf else iter_max
+    with noted_signals() as received, tqdm(total=total, initial=start) as bar, clock:
+        for step in itertools.count(start + 1):
+            if step > iter_max:
+                break
+            x, y, batch = stream.draw()
+            unlooked.append(update(model, optimizer, batch))
+            bar.update(1)
+
+            last = step == iter_max or bool(received)
+            save_now = last or step % iter_save == 0
+            if step % LOOK_EVERY == 0 or save_now:
+                summaries = _look(unlooked, step)
+                if y_status == "semisup":
+                    summaries["class/acc"] = _accuracy(model, x, y)
+                bar.set_postfix({tag.split("/")[1]: f"{v:.2f}" for tag, v in summaries.items()})
+                log_summaries(writer, summaries, step)
+                unlooked.clear()
+            if save_now:
+                with clock.stopped():
+                    save(step, name_it=True)
+                    if on_checkpoint and not received:
+                        on_checkpoint(step)
+                    if writer is not None:
+                        writer.flush()
+            elif time.monotonic() - saved_at > save_every_seconds:
+                save(step, name_it=False)
+                saved_at = time.monotonic()
+            if received:
+                path = checkpoints.model_path(model.name, step)
+                bar.write(f"Stopped by {received[0].name} at iteration {step}; saved in {path}.")
+                raise SystemExit(128 + received[0])
+    return Trained(step - 1, step - 1 - start, clock.seconds)
+
+
+def update(model, optimizer, batch):
+    """One step: forward, backward, Adam. Returns the detached summaries; waits for nothing."""
+    loss, summaries = model.loss(*batch)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return {tag: value.detach() for tag, value in summaries.items()}
+
+
+def adam(model, lr=1e-3):
+    """Adam with the default betas over what the model trains, fused where torch has that."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.Adam(parameters, lr=lr, fused=parameters[0].device.type in ("cpu", "cuda"))
+
+
+def _state(step, model, optimizer, stream):
+    """Everything the next iterations depend on."""
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "stream": stream.state_dict(),
+        "random": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["random_cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _restore(path, model, optimizer, stream):
+    state = checkpoints.load(path, "cpu")
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        stream.load_state_dict(state["stream"])
+        torch.set_rng_state(state["random"])
+        if "random_cuda" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["random_cuda"])
+        return state["step"]
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} is not the state of this training ({str(error).splitlines()[0]}); "
+            "start anew with --overwrite 1."
+        ) from error
+
+
+def _look(unlooked, step):
+    """The latest summaries as floats, once every loss since the last look was finite."""
+    values = torch.stack([torch.stack(list(s.values())) for s in unlooked]).cpu()  # (steps, tags)
+    tags = list(unlooked[0])
+    if not torch.isfinite(values).all():
+        bad = (~torch.isfinite(values)).nonzero()
+        row = int(bad[0, 0])
+        # The loss is last to blame: it goes wrong because a term of it does.
+        wrong = [tags[int(column)] for r, column in bad if r == row]
+        wrong = [tag for tag in wrong if tag != "train/loss"] or wrong
+        where = {tag: float(v) for tag, v in zip(tags, values[row], strict=True)}
+        raise UserError(
+            f"Training stopped at iteration {step - len(unlooked) + 1 + row}: "
+            f"{', '.join(f'{tag} is {where[tag]}' for tag in wrong)}. The checkpoints saved before "
+            "are intact; a smaller --lr usually helps."
+        )
+    return dict(zip(tags, values[-1].tolist(), strict=True))
+
+
+@torch.no_grad()
+def _accuracy(model, x, y):
+    """Share of the unlabelled minibatch that the classifier gets right."""
+    return (model.cls(x).argmax(-1) == y).float().mean().item()
+
+
+def log_summaries(writer, summaries, global_step):
+    """Writes one scalar per tag; a writer of None writes nothing."""
+    if writer is not None:
+        for tag, value in summaries.items():
+            writer.add_scalar(tag, value, global_step)
+
+
+def reset_weights(m):
+    """Draws a layer's weights anew if it has any, for model.apply."""
+    if hasattr(m, "reset_parameters"):
+        m.reset_parameters()

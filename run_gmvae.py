@@ -1,0 +1,26 @@
+"""Problem 2: train, evaluate and sample a VAE whose prior is a learned mixture of Gaussians."""
+
+from codebase.flags import number, parser, script
+
+
+def main():
+    p, model_flags = parser(__doc__, iter_max=20_000)
+    model_flags.add_argument("--z", type=number(int, 1), default=10, help="latent dimensions")
+    model_flags.add_argument("--k", type=number(int, 1), default=500, help="mixture components")
+    model_flags.add_argument(
+        "--beta", type=number(float, 0), default=1.0, help="weight of kl in the loss, rec + β·kl"
+    )
+    args = p.parse_args()
+
+    from codebase.experiments import report_bounds, watch_bounds
+    from codebase.models.gmvae import GMVAE
+    from codebase.runs import Run
+
+    run = Run(p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", named=["z", "k"])
+    model = GMVAE(z_dim=args.z, k=args.k, name=run.name, beta=args.beta).to(run.device)
+    run.fit(model, watch=watch_bounds)
+    report_bounds(run, model, "gmvae")
+
+
+if __name__ == "__main__":
+    script(main)

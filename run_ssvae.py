@@ -1,0 +1,35 @@
+"""Problem 3: train a semi-supervised VAE on 100 labels and evaluate its classifier."""
+
+from codebase.flags import number, parser, script, switch, weight
+
+
+def main():
+    p, model_flags = parser(__doc__, iter_max=30_000)
+    add = model_flags.add_argument
+    add("--gw", "-gw", type=number(float, 0), default=1.0, help="weight of −ELBO in the loss")
+    add("--cw", "-cw", type=number(float, 0), default=100.0, help="weight of the cross-entropy")
+    add("--labeled_elbo", type=switch, default=0, help="1: Kingma's objective, ELBO(x, y) too")
+    add("--n_labels", type=number(int, 1, 60_000), default=100, help="labelled images, balanced")
+    add("--label_seed", type=number(int, 0), default=0, help="draws other labelled images")
+    args = p.parse_args()
+
+    from codebase import data
+    from codebase.experiments import report_classifier, watch_classifier
+    from codebase.models.ssvae import SSVAE
+    from codebase.runs import Run
+
+    layout = f"model=ssvae_gw={weight(args.gw)}_cw={weight(args.cw)}"
+    run = Run(p, args, layout, named=["gw", "cw"])
+    labelled = data.labelled(run.dataset, args.n_labels, args.label_seed, args.seed)
+    model = SSVAE(
+        name=run.name,
+        gen_weight=args.gw,
+        class_weight=args.cw,
+        labeled_elbo=bool(args.labeled_elbo),
+    ).to(run.device)
+    run.fit(model, labelled, watch=watch_classifier)
+    report_classifier(run, model)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,25 @@
+"""Problem 1: train, evaluate and sample a VAE on binarized MNIST (a β-VAE with --beta)."""
+
+from codebase.flags import number, parser, script
+
+
+def main():
+    p, model_flags = parser(__doc__, iter_max=20_000)
+    model_flags.add_argument("--z", type=number(int, 1), default=10, help="latent dimensions")
+    model_flags.add_argument(
+        "--beta", type=number(float, 0), default=1.0, help="weight of kl in the loss, rec + β·kl"
+    )
+    args = p.parse_args()
+
+    from codebase.experiments import report_bounds, watch_bounds
+    from codebase.models.vae import VAE
+    from codebase.runs import Run
+
+    run = Run(p, args, f"model=vae_z={args.z:02d}", named=["z"])
+    model = VAE(z_dim=args.z, name=run.name, beta=args.beta).to(run.device)
+    run.fit(model, watch=watch_bounds)
+    report_bounds(run, model, "vae")
+
+
+if __name__ == "__main__":
+    script(main)
