@@ -52,7 +52,7 @@ class Run:
         defaults["data"] = "mnist"
         self.changed = {k: v for k, v in self.flags.items() if v != defaults[k]}
         unusual = {k: v for k, v in self.changed.items() if k not in {*named, "iter_max"}}
-        parts = [f"{k}={_general(v)}" for k, v in unusual.items()]
+        parts = [f"{k}={_general(v)}" for k, v in sorted(unusual.items())]
         self.name = "_".join([layout, f"run={args.run:04d}", *parts])
         self.folder = checkpoints.ROOT / self.name
         self.state_path = self.folder / "resume.pt"

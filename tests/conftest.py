@@ -1,0 +1,65 @@
+"""Fixtures the tests share. Nothing here needs a network; `mnist` skips where no MNIST lies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    from codebase import datasets
+
+    return datasets.load("digits")
+
+
+@pytest.fixture(scope="session")
+def mnist():
+    from codebase import datasets
+
+    if not (DATA / "MNIST" / "raw").is_dir():
+        pytest.skip(f"needs the real MNIST in {DATA}")
+    return datasets.load("mnist", DATA)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder, so that checkpoints/ and logs/ are the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts one of the project's scripts in an empty folder, as a user would."""
+
+    def popen(script, *flags, cwd=tmp_path, **options):
+        command = [sys.executable, str(ROOT / script), *map(str, flags)]
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=cwd, env=env, **(pipes | options))
+
+    return popen
+
+
+@pytest.fixture
+def run(start):
+    """Runs a script to its end: a CompletedProcess with its output."""
+
+    def completed(script, *flags, **options):
+        process = start(script, *flags, **options)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    return completed

@@ -1,0 +1,62 @@
+"""The baseline that speeds are compared with computes what this project computes."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import ceiling, check, sides
+from codebase import data
+
+SPEED = Path(__file__).resolve().parents[1] / "benchmarks" / "speed.py"
+MODELS = ["vae", "gmvae", "ssvae_gw1", "ssvae_gw0"]
+
+
+def batch_for(model):
+    g = data.generator(0)
+    x = torch.randint(2, (5, 784), generator=g).float()
+    if model not in sides.SSVAES:
+        return (x,)
+    return x, torch.randint(2, (4, 784), generator=g).float(), data.one_hot(torch.arange(4))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_textbook_and_the_project_have_one_loss_and_one_gradient(model):
+    (theirs, expected), (ours, found) = check.one_loss(model, batch_for(model), k=7)
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    assert found.keys() == expected.keys()
+    for name, gradient in found.items():
+        scale = expected[name].abs().max().item()
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-4 * scale)
+
+
+def test_enumerated_copies_have_the_loss_of_split_first_layers():
+    batch = batch_for("ssvae_gw1")
+    losses = []
+    for kind in (sides.SSVAE, sides.EnumeratingSSVAE):
+        torch.manual_seed(0)
+        losses.append(sides.project_model("ssvae_gw1", ssvae=kind).loss(*batch)[0].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_limit_counts_the_layers_of_the_networks(model):
+    """Every weight appears once, times its rows; the labels' own columns are left out."""
+    net, batch = sides.project_model(model), 97
+    outputs = {o for _, _, o, _ in ceiling.layers(model, batch)}
+    used = [
+        n for n, g in check.one_loss(model, batch_for(model), k=7)[1][1].items() if g.dim() == 2
+    ]
+    sizes = dict(net.named_parameters())
+    assert outputs == {len(sizes[name]) for name in used}
+    calls = len(used) + (3 if model == "ssvae_gw1" else 0)  # its classifier sees two batches
+    assert len(ceiling.layers(model, batch)) == calls
+
+
+def test_help_needs_no_torch():
+    begin = time.perf_counter()
+    subprocess.run([sys.executable, SPEED, "--help"], check=True, capture_output=True)
+    assert time.perf_counter() - begin < 2  # 0.1 s where nothing else runs; torch alone takes more

@@ -1,0 +1,181 @@
+"""Bounds and accuracies by the protocol."""
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+
+from codebase import data, evaluate
+from codebase.errors import UserError
+from codebase.models.gmvae import GMVAE
+from codebase.models.ssvae import SSVAE
+from codebase.models.vae import VAE
+
+
+@pytest.fixture
+def x():
+    return torch.bernoulli(torch.full((20, 784), 0.3), generator=data.generator(0))
+
+
+@pytest.fixture
+def vae():
+    torch.manual_seed(0)
+    return VAE(z_dim=2)
+
+
+def test_a_number_is_mean_and_standard_error():
+    values = torch.tensor([1.0, 2.0, 4.0, 5.0])
+    number = evaluate.Number.of(values)
+    assert number.value == 3
+    assert number.se == pytest.approx(((4 + 1 + 1 + 4) / 3 / 4) ** 0.5)
+    assert evaluate.Number.of([7.0]) == evaluate.Number(7.0, None)
+
+
+def test_the_subset_numbers_are_the_protocol_s(vae, x):
+    numbers = evaluate.subset_bounds(vae, x)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        elbo = [torch.stack(vae.negative_elbo_bound(x)) for _ in range(100)]
+        iwae = {
+            m: [vae.negative_iwae_bound(x, m)[0] for _ in range(max(100 // m, 1))]
+            for m in (1, 10, 100, 1000)
+        }
+    expected = torch.stack(elbo).double().mean(0)
+    assert [numbers[n].value for n in ("nelbo", "kl", "rec")] == pytest.approx(expected.tolist())
+    for m, values in iwae.items():
+        assert numbers[f"iwae-{m}"].value == pytest.approx(torch.stack(values).mean().item())
+
+
+def test_more_samples_bound_tighter(vae, x):
+    numbers = evaluate.subset_bounds(vae, x, least=5)
+    bounds = [numbers[f"iwae-{m}"] for m in (1, 10, 100, 1000)]
+    for loose, tight in itertools.pairwise(bounds):
+        assert tight.value < loose.value + 5 * (tight.se**2 + loose.se**2) ** 0.5
+    assert bounds[-1].value < bounds[0].value
+
+
+def test_evaluating_changes_nothing(vae, x):
+    torch.manual_seed(3)
+    expected = torch.rand(5)
+    torch.manual_seed(3)
+    evaluate.subset_bounds(vae, x, run_iwae=False)
+    evaluate.full_bounds(vae, x)
+    assert torch.equal(torch.rand(5), expected)
+    assert all(p.grad is None for p in vae.parameters())
+
+
+@pytest.mark.parametrize("n", [1, 999, 1000, 1001, 2500])
+def test_every_image_counts_once_in_the_full_bound(n):
+    class Fake:
+        def negative_elbo_terms(self, x):
+            return x[:, 0], 2 * x[:, 0]
+
+    x = torch.zeros(n, 784)
+    x[: n // 2 + 1, 0] = 1
+    numbers = evaluate.full_bounds(Fake(), x)
+    share = (n // 2 + 1) / n
+    assert numbers["kl"].value == pytest.approx(share)
+    assert numbers["nelbo"].value == pytest.approx(3 * share)
+    if n > 1:
+        assert numbers["kl"].se == pytest.approx((share * (1 - share) / (n - 1)) ** 0.5)
+
+
+@pytest.mark.parametrize("evaluation", [evaluate.subset_bounds, evaluate.full_bounds])
+def test_grey_pixels_are_refused(vae, evaluation):
+    with pytest.raises(UserError, match="binary pixels"):
+        evaluation(vae, torch.full((4, 784), 0.5))
+
+
+class Sure:
+    """A classifier that reads its answer off the first pixel."""
+
+    @staticmethod
+    def cls(x):
+        return 50.0 * torch.nn.functional.one_hot((x[:, 0] * 10).round().long(), 10)
+
+
+def test_accuracy_and_confusion():
+    answers = torch.tensor([3, 3, 7, 1] * 400)
+    truth = torch.tensor([3, 5, 7, 1] * 400)
+    x = torch.zeros(1600, 784)
+    x[:, 0] = answers / 10
+    numbers, confusion = evaluate.classification(Sure, x, truth)
+    assert numbers["accuracy"].value == 0.75
+    assert numbers["accuracy"].se == pytest.approx((0.75 * 0.25 / 1599) ** 0.5)
+    assert numbers["ce"].value == pytest.approx(12.5)
+    assert confusion[5, 3] == 400
+    assert confusion.sum() == 1600
+    assert confusion.diag().sum() == 1200
+
+
+def test_the_lower_bound_is_printed_as_the_starter_code_does(vae, x, capsys):
+    evaluate.evaluate_lower_bound(vae, (x, None), run_iwae=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET"
+    assert lines[3].startswith("NELBO: ")
+    assert ". KL: " in lines[3]
+    assert ". REC: " in lines[3].upper()
+    assert [line.split(":")[0] for line in lines[4:]] == [
+        f"Negative IWAE-{m}" for m in (1, 10, 100, 1000)
+    ]
+
+
+def test_the_classifier_is_printed_as_the_starter_code_does(capsys):
+    x = torch.zeros(10, 784)
+    evaluate.evaluate_classifier(Sure, (x, torch.tensor([0] * 4 + [1] * 6)))
+    assert "Test set classification accuracy: 0.4" in capsys.readouterr().out
+
+
+def test_the_ssvae_has_its_own_terms(digits):
+    torch.manual_seed(0)
+    model = SSVAE(z_dim=2)
+    x, _ = data.test_subset(digits)
+    subset = evaluate.subset_bounds(model, x, run_iwae=False)
+    full = evaluate.full_bounds(model, data.binarized_test(digits))
+    for numbers in (subset, full):
+        parts = sum(numbers[name].value for name in ("kl_z", "kl_y", "rec"))
+        assert numbers["nelbo"].value == pytest.approx(parts, rel=1e-6)
+
+
+MEMORY = """
+import resource, sys, torch
+from codebase import evaluate
+from codebase.models.{module} import {model}
+torch.set_num_threads(1)
+x = torch.bernoulli(torch.full((100, 784), 0.3))
+model = {model}(z_dim=10)
+with evaluate.seeded("cpu"):
+    model.negative_iwae_bound(x, 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    model.negative_iwae_bound(x, {samples})
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((after - before) / (1024 if sys.platform == "linux" else 1024**2))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX's")
+@pytest.mark.parametrize(
+    ("module", "model", "samples"), [("vae", "VAE", 3000), ("gmvae", "GMVAE", 1000)]
+)
+def test_an_importance_bound_adds_less_than_500_mb(module, model, samples):
+    code = MEMORY.format(module=module, model=model, samples=samples)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert float(out) < 500
+
+
+def test_the_mixture_is_chunked_without_changing_the_bound(x, monkeypatch):
+    from codebase.models import vae as module
+
+    torch.manual_seed(0)
+    model = GMVAE(z_dim=2, k=7)
+    bounds = []
+    for chunk in (20, 10_000):
+        monkeypatch.setattr(module, "CHUNK", chunk)
+        with evaluate.seeded("cpu"):
+            bounds.append(model.negative_iwae_bound(x, 50)[0].item())
+    assert bounds[0] == pytest.approx(bounds[1], rel=1e-6)

@@ -1,0 +1,246 @@
+"""The loop: what it does to weights, logs and files, and how it stops."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+import torch
+from tqdm import tqdm
+
+from codebase import checkpoints, data, evaluate, train
+from codebase.errors import UserError
+from codebase.models.gmvae import GMVAE
+from codebase.models.ssvae import SSVAE
+from codebase.models.vae import VAE
+
+
+class Log:
+    """A writer that remembers."""
+
+    def __init__(self):
+        self.scalars, self.flushed = [], 0
+
+    def add_scalar(self, tag, value, step):
+        self.scalars.append((tag, value, step))
+
+    def flush(self):
+        self.flushed += 1
+
+    def tags(self, step):
+        return {tag for tag, _, at in self.scalars if at == step}
+
+
+def quiet(**kwargs):
+    return tqdm(**kwargs, disable=True)
+
+
+def fit(model, digits, iter_max, labelled=None, writer=None, seed=0, **options):
+    loader = data.Batches(digits.train_x, digits.train_y, 97, data.generator(seed))
+    y_status = "none" if labelled is None else "semisup"
+    return train.train(
+        model,
+        loader,
+        labelled,
+        "cpu",
+        quiet,
+        writer,
+        iter_max=iter_max,
+        y_status=y_status,
+        **options,
+    )
+
+
+def built(kind, seed=0):
+    torch.manual_seed(seed)
+    if kind == "vae":
+        return VAE(z_dim=3)
+    return GMVAE(z_dim=3, k=4) if kind == "gmvae" else SSVAE(gen_weight=1)
+
+
+def labelled_for(kind, digits):
+    return data.labelled(digits) if kind == "ssvae" else None
+
+
+def same_weights(a, b):
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae"])
+def test_one_seed_gives_one_set_of_weights(kind, here, digits):
+    models = []
+    for seed in (0, 0, 1):
+        models.append(built(kind, seed))
+        fit(models[-1], digits, 3, labelled_for(kind, digits), seed=seed)
+    assert same_weights(models[0], models[1])
+    assert not same_weights(models[0], models[2])
+
+
+@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae"])
+def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits):
+    labelled = labelled_for(kind, digits)
+    whole = built(kind)
+    fit(whole, digits, 21, labelled)
+
+    state = here / "resume.pt"
+    for iter_max in (4, 14, 21):  # epochs of digits are 14 steps
+        torch.manual_seed(iter_max)  # what another process would have drawn
+        pieces = built(kind, seed=99)
+        if iter_max == 4:
+            pieces = built(kind)
+        done = fit(pieces, digits, iter_max, labelled, state_path=state)
+        assert done.step == iter_max
+    assert same_weights(whole, pieces)
+
+
+def test_a_state_of_another_model_is_refused(here, digits):
+    state = here / "resume.pt"
+    fit(built("vae"), digits, 2, state_path=state)
+    with pytest.raises(UserError, match="not the state of this training"):
+        fit(built("gmvae"), digits, 4, state_path=state)
+
+
+def test_the_loss_goes_down(here, digits):
+    model = built("vae")
+    x = data.binarized_test(digits)
+    before = evaluate.full_bounds(model, x)["nelbo"].value
+    fit(model, digits, 200)
+    assert evaluate.full_bounds(model, x)["nelbo"].value < before - 200
+
+
+def test_scalars_come_every_fifty_iterations_and_at_the_end(here, digits):
+    log = Log()
+    fit(built("vae"), digits, 120, writer=log)
+    assert {step for _, _, step in log.scalars} == {50, 100, 120}
+    assert log.tags(50) == {"train/loss", "gen/elbo", "gen/kl_z", "gen/rec"}
+    assert log.flushed
+
+
+def test_the_semi_supervised_scalars(here, digits):
+    log = Log()
+    fit(built("ssvae"), digits, 2, labelled_for("ssvae", digits), writer=log)
+    generative = {"gen/elbo", "gen/kl_z", "gen/kl_y", "gen/rec"}
+    assert log.tags(2) == {"train/loss", "class/ce", "class/acc"} | generative
+
+
+def test_checkpoints_come_when_they_should(here, digits):
+    seen = []
+    fit(built("vae"), digits, 7, iter_save=3, on_checkpoint=seen.append)
+    files = sorted(p.name for p in (here / "checkpoints" / "vae").iterdir())
+    assert files == ["model-00003.pt", "model-00006.pt", "model-00007.pt"]
+    assert seen == [3, 6, 7]
+
+
+def test_watching_does_not_change_the_weights(here, digits):
+    def watch(step):
+        evaluate.subset_bounds(watched, x, run_iwae=False)
+
+    x, _ = data.test_subset(digits)
+    plain = built("vae")
+    fit(plain, digits, 6)
+    watched = built("vae")
+    fit(watched, digits, 6, iter_save=2, on_checkpoint=watch)
+    assert same_weights(plain, watched)
+
+
+class Exploding(VAE):
+    """A VAE whose term of that name is not finite from one step on."""
+
+    def __init__(self, term, step):
+        super().__init__(z_dim=2)
+        self.term, self.step, self.steps = term, step, 0
+
+    def loss(self, x):
+        self.steps += 1
+        loss, summaries = super().loss(x)
+        if self.steps >= self.step:
+            summaries[self.term] = summaries[self.term] * np.inf
+            loss = loss + summaries[self.term]
+            summaries["train/loss"] = loss
+        return loss, summaries
+
+
+@pytest.mark.parametrize("step", [1, 49, 50, 51, 77])
+@pytest.mark.parametrize("term", ["gen/kl_z", "gen/rec"])
+def test_a_number_that_goes_wrong_stops_the_run_and_is_named(here, digits, term, step):
+    with pytest.raises(UserError, match=rf"at iteration {step}: {term} is inf"):
+        fit(Exploding(term, step), digits, 100, iter_save=20)
+    saved = sorted((here / "checkpoints" / "vae").glob("model-*.pt"))
+    assert len(saved) == min((step - 1) // 20, 4)
+    for path in saved:
+        weights = torch.load(path, weights_only=True).values()
+        assert all(torch.isfinite(w).all() for w in weights)
+
+
+class Interrupted(VAE):
+    """A VAE that gets a signal in the middle of its seventh step."""
+
+    def __init__(self, number):
+        super().__init__(z_dim=3)
+        self.number, self.steps = number, 0
+
+    def loss(self, x):
+        self.steps += 1
+        if self.steps == 7:
+            os.kill(os.getpid(), self.number)
+        return super().loss(x)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_step_saves_and_ends(here, digits, number):
+    before = signal.getsignal(number)
+    torch.manual_seed(0)
+    model = Interrupted(number)
+    with pytest.raises(SystemExit) as ended:
+        fit(model, digits, 100)
+    assert ended.value.code == 128 + number
+    assert signal.getsignal(number) is before
+    saved, whole = built("vae"), built("vae")
+    checkpoints.load_model_by_name(saved, 7)
+    fit(whole, digits, 7)
+    assert same_weights(saved, whole)
+
+
+def test_training_works_outside_the_main_thread(here, digits):
+    done = []
+    thread = threading.Thread(target=lambda: done.append(fit(built("vae"), digits, 2)))
+    thread.start()
+    thread.join()
+    assert done[0].step == 2
+
+
+def test_the_learning_rate_reaches_adam(here, digits):
+    slow, fast = built("vae"), built("vae")
+    start = built("vae").dec.net[4].bias
+    fit(slow, digits, 1, lr=1e-4)
+    fit(fast, digits, 1, lr=1e-2)
+    # Adam's first step is lr times the sign of the gradient.
+    assert (slow.dec.net[4].bias - start).abs().max() <= 1.01e-4
+    assert (fast.dec.net[4].bias - start).abs().max().item() == pytest.approx(1e-2, rel=1e-3)
+
+
+def test_reinitialize_draws_new_layers(here, digits):
+    model, again = built("vae"), built("vae")
+    fit(model, digits, 0, reinitialize=True)
+    assert not torch.equal(model.enc.net[0].weight, again.enc.net[0].weight)
+
+
+def test_constants_are_never_trained(here, digits):
+    model = built("gmvae")
+    prior = model.z_pre.clone()
+    fit(model, digits, 2)
+    assert torch.equal(model.pi, torch.full((4,), 0.25))
+    assert not torch.equal(model.z_pre, prior)
+
+
+def test_an_unknown_y_status_is_refused(here, digits):
+    with pytest.raises(ValueError, match="'none' or 'semisup'"):
+        train.train(built("vae"), [], None, "cpu", quiet, None, iter_max=1, y_status="all")
+
+
+def test_a_checkpoint_lies_under_the_model_s_name(here, digits):
+    model = VAE(z_dim=2, name="model=vae_z=02_run=0000")
+    fit(model, digits, 1)
+    assert checkpoints.model_path(model.name, 1).exists()
