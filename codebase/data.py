@@ -55,6 +55,7 @@ class Batches:
     def __init__(self, x, y, batch_size, generator):
         self.x, self.y, self.batch_size, self.generator = x, y, batch_size, generator
         self.order, self.place = self._shuffle()[:0], 0
+        self.drawn = self.order  # positions of the last minibatch drawn
 
     def _shuffle(self):
         return torch.randperm(len(self.x), generator=self.generator, device=self.x.device)
@@ -70,7 +71,7 @@ class Batches:
         """The next minibatch: binary x (B, 784) float32, y (B, …)."""
         if self.place >= len(self.order):
             self.order, self.place = self._shuffle(), 0
-        i = self.order[self.place : self.place + self.batch_size]
+        self.drawn = i = self.order[self.place : self.place + self.batch_size]
         self.place += self.batch_size
         return binarize(self.x[i], self.generator), self.y[i]
 
@@ -114,6 +115,10 @@ class Stream:
             xl, yl = self.labelled
             xl = binarize(xl, self.generator)
         return x, y, (x, xl, yl)
+
+    def drawn(self):
+        """Positions in the dataset of the last minibatch's images; None for a foreign loader."""
+        return self.loader.drawn if self.own else None
 
     def _parts(self):
         return [part for part in (self.loader, self.labelled) if isinstance(part, Batches)]

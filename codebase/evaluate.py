@@ -86,6 +86,20 @@ def full_bounds(model, x):
     return numbers | {name: Number.of(row) for name, row in zip(names, terms, strict=True)}
 
 
+@torch.no_grad()
+def active_units(model, x):
+    """How many latent dimensions say anything: those whose posterior mean varies by over 0.01.
+
+    (Burda et al., 2016.)
+
+    Args:
+        model: has posterior(x).
+        x: (N, 784) in {0, 1}.
+    """
+    means = torch.cat([model.posterior(part)[0] for part in x.split(CHUNK)])
+    return int((means.var(0) > 0.01).sum())
+
+
 def _refuse_grey(x):
     if not ((x == 0) | (x == 1)).all():
         raise UserError(

@@ -27,7 +27,9 @@ def report_bounds(run, model, problem):
     x, _ = data.test_subset(run.dataset)
     run_iwae = run.args.train != 1
     subset = evaluate.subset_bounds(model, x, run_iwae, least=5)
-    full = evaluate.full_bounds(model, data.binarized_test(run.dataset))
+    test = data.binarized_test(run.dataset)
+    full = evaluate.full_bounds(model, test)
+    active = evaluate.active_units(model, test)
     print(f"\n{_title(run)}: nats per image, smaller is better")
     columns = {
         f"test subset ({len(x)})": subset,
@@ -35,6 +37,9 @@ def report_bounds(run, model, problem):
     }
     print(table(columns, None if run.changed else BANDS[problem]))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
+    print(f"active latent dimensions: {active} of {model.z_dim}")
+    if active < model.z_dim / 5 or full["kl"].value < 0.1:
+        print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
     with evaluate.seeded(run.device, run.args.seed):
         z = model.sample_z(ROWS * COLUMNS)
@@ -45,7 +50,7 @@ def report_bounds(run, model, problem):
     figures.save_grid(run.folder / "samples_probabilities.png", probabilities, COLUMNS)
     pairs = figures.reconstructions(x, again)
     figures.save_grid(run.folder / "reconstructions.png", pairs, COLUMNS)
-    run.finish({"subset": subset, "test": full})
+    run.finish({"subset": subset, "test": full}, active_units=active)
 
 
 def watch_classifier(run, model, step):

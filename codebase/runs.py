@@ -1,6 +1,7 @@
 """One run of a script: its name, folder, seeds, log, training and results.json."""
 
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import filelock
 import numpy as np
 import torch
 
@@ -17,6 +19,7 @@ from codebase.process import keep_memory
 from codebase.train import train
 
 LOGS = Path("logs")
+LOCKS = "lock", "owner.json"
 # Flags that change no number of a run.
 NEUTRAL = {"device", "threads", "data_dir", "dataset", "run", "train", "iter_save"}
 NEUTRAL |= {"save_every_seconds", "resume", "overwrite"}
@@ -73,11 +76,14 @@ class Run:
 
     def _claim(self):
         """Makes the run's folder ours, or says why not."""
+        self._lock()
         recorded = self.folder / "flags.json"
         if self.args.overwrite:
-            for folder in (self.folder, LOGS / self.name):
-                if folder.exists():
-                    shutil.rmtree(folder)
+            for path in self.folder.iterdir():
+                if path.name not in LOCKS:
+                    path.unlink()
+            if (LOGS / self.name).exists():
+                shutil.rmtree(LOGS / self.name)
         way_out = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
         if self.results_path.exists():
             raise UserError(f"The run {self.folder} exists and is finished. {way_out}")
@@ -92,6 +98,33 @@ class Run:
         elif any(self.folder.glob("model-*.pt")):
             raise UserError(f"The run {self.folder} exists. {way_out}")
         _write_json(recorded, self.flags)
+
+    def _lock(self):
+        """Makes this process the folder's only writer until it ends, however it ends.
+
+        The lock is the operating system's, so that of a process which died is gone with it; on a
+        shared folder it holds as far as that file system keeps locks between hosts.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock = filelock.FileLock(self.folder / LOCKS[0])
+            self.lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise UserError(
+                f"The run {self.folder} is being trained by {self._owner()}. Wait for it, stop it, "
+                "or take another run id with --run N."
+            ) from None
+        except OSError as error:
+            raise UserError(f"{self.folder} cannot be written: {error.strerror}.") from error
+        owner = {"pid": os.getpid(), "host": platform.node()}
+        _write_json(self.folder / LOCKS[1], owner)
+
+    def _owner(self):
+        try:
+            owner = _read_json(self.folder / LOCKS[1])
+            return f"process {owner['pid']} on {owner['host']}"
+        except (UserError, KeyError, TypeError):
+            return "another process"
 
     def _open_log(self):
         start = 0
@@ -165,6 +198,9 @@ class Run:
             _log_hyperparameters(self.writer, self.flags, flat, self.args.iter_max)
             self.writer.close()
             self.state_path.unlink(missing_ok=True)
+            for name in LOCKS:  # what is finished is refused without them
+                (self.folder / name).unlink(missing_ok=True)
+            self.lock.release()
         print(f"\nresults and pictures: {self.folder}\ncurves: tensorboard --logdir {LOGS}")
 
     def _training(self):

@@ -1,6 +1,7 @@
 """The one training loop."""
 
 import itertools
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -93,13 +94,13 @@ def train(
             if step > iter_max:
                 break
             x, y, batch = stream.draw()
-            unlooked.append(update(model, optimizer, batch))
+            unlooked.append((update(model, optimizer, batch), stream.drawn()))
             bar.update(1)
 
             last = step == iter_max or bool(received)
             save_now = last or step % iter_save == 0
             if step % LOOK_EVERY == 0 or save_now:
-                summaries = _look(unlooked, step)
+                summaries = _look(unlooked, step, model.name)
                 if y_status == "semisup":
                     summaries["class/acc"] = _accuracy(model, x, y)
                 bar.set_postfix({tag.split("/")[1]: f"{v:.2f}" for tag, v in summaries.items()})
@@ -123,10 +124,16 @@ def train(
 
 
 def update(model, optimizer, batch):
-    """One step: forward, backward, Adam. Returns the detached summaries; waits for nothing."""
+    """One step: forward, backward, Adam. Waits for nothing.
+
+    Returns:
+        The loss's summaries, detached, and "train/grad_norm", the Euclidean norm of its gradient.
+    """
     loss, summaries = model.loss(*batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    summaries["train/grad_norm"] = torch.nn.utils.get_total_norm(gradients)
     optimizer.step()
     return {tag: value.detach() for tag, value in summaries.items()}
 
@@ -168,23 +175,37 @@ def _restore(path, model, optimizer, stream):
         ) from error
 
 
-def _look(unlooked, step):
-    """The latest summaries as floats, once every loss since the last look was finite."""
-    values = torch.stack([torch.stack(list(s.values())) for s in unlooked]).cpu()  # (steps, tags)
-    tags = list(unlooked[0])
-    if not torch.isfinite(values).all():
-        bad = (~torch.isfinite(values)).nonzero()
-        row = int(bad[0, 0])
-        # The loss is last to blame: it goes wrong because a term of it does.
-        wrong = [tags[int(column)] for r, column in bad if r == row]
-        wrong = [tag for tag in wrong if tag != "train/loss"] or wrong
-        where = {tag: float(v) for tag, v in zip(tags, values[row], strict=True)}
-        raise UserError(
-            f"Training stopped at iteration {step - len(unlooked) + 1 + row}: "
-            f"{', '.join(f'{tag} is {where[tag]}' for tag in wrong)}. The checkpoints saved before "
-            "are intact; a smaller --lr usually helps."
-        )
-    return dict(zip(tags, values[-1].tolist(), strict=True))
+def _look(unlooked, step, name):
+    """The latest summaries as floats, once every number since the last look was finite.
+
+    Otherwise the minibatch that broke is written down, for replay, and the run ends.
+    """
+    values = torch.stack([torch.stack(list(s.values())) for s, _ in unlooked]).cpu()
+    tags = list(unlooked[0][0])  # values is (steps, tags)
+    finite = torch.isfinite(values)
+    if finite.all():
+        return dict(zip(tags, values[-1].tolist(), strict=True))
+
+    row = int((~finite).any(1).nonzero()[0])
+    iteration = step - len(unlooked) + 1 + row
+    wrong = {
+        tag: v for tag, v in zip(tags, values[row].tolist(), strict=True) if not math.isfinite(v)
+    }
+    # Loss and gradient are last to blame: they go wrong because a term does.
+    terms = [tag for tag in wrong if not tag.startswith("train/")] or list(wrong)[:1]
+    message = (
+        f"Training stopped at iteration {iteration}: "
+        f"{', '.join(f'{tag} is {wrong[tag]}' for tag in terms)}. "
+        "The checkpoints saved before are intact; a smaller --lr usually helps."
+    )
+    positions = unlooked[row][1]
+    if positions is not None:
+        path = checkpoints.ROOT / name / f"nonfinite-{iteration:05d}.json"
+        replay = {"iteration": iteration, "terms": terms, "train_positions": positions.tolist()}
+        with checkpoints.atomic(path) as file:
+            file.write(json.dumps(replay).encode())
+        message += f" The minibatch's positions in the training set are in {path}."
+    raise UserError(message)
 
 
 @torch.no_grad()

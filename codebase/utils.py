@@ -30,7 +30,11 @@ def sample_gaussian(m, v):
         m, v: means and variances (not standard deviations), of one shape.
     Returns:
         A tensor of that shape.
+    Raises:
+        ValueError: the shapes differ.
     """
+    if m.shape != v.shape:
+        raise ValueError(f"m and v need one shape, got {tuple(m.shape)} and {tuple(v.shape)}")
     return m + torch.sqrt(v) * torch.randn_like(m)
 
 
@@ -54,7 +58,15 @@ def log_normal_mixture(z, m, v):
         m, v: (B or 1, K, Z) means and variances, v > 0.
     Returns:
         (B,) log densities.
+    Raises:
+        ValueError: z is not (B, Z), or m and v are not (B or 1, K, Z).
     """
+    for name, t in (("m", m), ("v", v)):
+        fits = z.dim() == 2 and t.dim() == 3 and t.shape[0] in (1, len(z))
+        if not fits or t.shape[2] != z.shape[1]:
+            raise ValueError(
+                f"z is (B, Z) and {name} (B or 1, K, Z); got {tuple(z.shape)}, {tuple(t.shape)}"
+            )
     if len(m) == len(v) == 1:
         squares = WeightedSquares.apply(z, m[0], v[0].reciprocal())  # (B, K)
         components = _gaussian(squares, v, z.shape[-1])
@@ -76,7 +88,11 @@ def gaussian_parameters(h, dim=-1):
         h: (…, 2Z, …), the 2Z on dim.
     Returns:
         m, v, each (…, Z, …), v > 0.
+    Raises:
+        ValueError: that dimension is odd.
     """
+    if h.shape[dim] % 2:
+        raise ValueError(f"h splits into mean and variance: dim {dim} of {tuple(h.shape)} is odd")
     m, h = torch.chunk(h, 2, dim=dim)
     return m, F.softplus(h) + MIN_VARIANCE
 
@@ -122,7 +138,13 @@ def kl_normal(qm, qv, pm, pv):
 
 
 def duplicate(x, rep):
-    """rep copies of a batch, the copy index outermost: (B, …) → (rep·B, …)."""
+    """rep copies of a batch, the copy index outermost: (B, …) → (rep·B, …).
+
+    Raises:
+        ValueError: rep < 1.
+    """
+    if rep < 1:
+        raise ValueError(f"rep is a number of copies, at least 1; got {rep}")
     return x.repeat(rep, *[1] * (x.dim() - 1))
 
 

@@ -34,7 +34,7 @@ XL = binary(5, 784, seed=1)
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    torch.manual_seed(1)
+    torch.manual_seed(4)
 
 
 def one_hot(y, y_dim, dtype=torch.float32):

@@ -1,5 +1,6 @@
 """The loop: what it does to weights, logs and files, and how it stops."""
 
+import json
 import os
 import signal
 import threading
@@ -114,7 +115,7 @@ def test_scalars_come_every_fifty_iterations_and_at_the_end(here, digits):
     log = Log()
     fit(built("vae"), digits, 120, writer=log)
     assert {step for _, _, step in log.scalars} == {50, 100, 120}
-    assert log.tags(50) == {"train/loss", "gen/elbo", "gen/kl_z", "gen/rec"}
+    assert log.tags(50) == {"train/loss", "train/grad_norm", "gen/elbo", "gen/kl_z", "gen/rec"}
     assert log.flushed
 
 
@@ -122,7 +123,7 @@ def test_the_semi_supervised_scalars(here, digits):
     log = Log()
     fit(built("ssvae"), digits, 2, labelled_for("ssvae", digits), writer=log)
     generative = {"gen/elbo", "gen/kl_z", "gen/kl_y", "gen/rec"}
-    assert log.tags(2) == {"train/loss", "class/ce", "class/acc"} | generative
+    assert log.tags(2) == {"train/loss", "train/grad_norm", "class/ce", "class/acc"} | generative
 
 
 def test_checkpoints_come_when_they_should(here, digits):
@@ -172,6 +173,23 @@ def test_a_number_that_goes_wrong_stops_the_run_and_is_named(here, digits, term,
     for path in saved:
         weights = torch.load(path, weights_only=True).values()
         assert all(torch.isfinite(w).all() for w in weights)
+    replay = json.loads((here / "checkpoints" / "vae" / f"nonfinite-{step:05d}.json").read_text())
+    loader = data.Batches(digits.train_x, digits.train_y, 97, data.generator(0))
+    for _ in range(step):
+        loader.draw()
+    assert replay["train_positions"] == loader.drawn.tolist()
+
+
+def test_a_gradient_that_goes_wrong_is_named(here, digits):
+    class Kinked(VAE):
+        """Its loss is finite, its gradient at 0 is not."""
+
+        def loss(self, x):
+            loss, summaries = super().loss(x)
+            return loss + (self.dec.net[4].bias * 0).sum().abs().sqrt(), summaries
+
+    with pytest.raises(UserError, match="at iteration 1: train/grad_norm is nan"):
+        fit(Kinked(), digits, 3)
 
 
 class Interrupted(VAE):

@@ -40,7 +40,7 @@ X = binary(3, 784)
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    torch.manual_seed(1)
+    torch.manual_seed(4)
 
 
 @pytest.fixture

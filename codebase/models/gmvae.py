@@ -16,9 +16,13 @@ class GMVAE(VAE):
 
     Args:
         k: K, the number of components. The others are the VAE's.
+    Raises:
+        ValueError: k < 1, and as for the VAE.
     """
 
     def __init__(self, nn="v1", z_dim=2, k=500, name="gmvae", beta=1.0):
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
         self.k = k
         super().__init__(nn, name, z_dim, beta)
 

@@ -30,6 +30,9 @@ class SSVAE(StandardNormalPrior):
         class_weight: weight of the mean cross-entropy of the labelled images.
         z_dim, y_dim: Z and Y.
         labeled_elbo: train on ELBO(x, y) of the labelled pairs too, as Kingma et al. do.
+    Raises:
+        ValueError: a weight is negative, z_dim or y_dim < 1; in the methods, an argument of
+            another shape than said.
     """
 
     def __init__(
@@ -43,6 +46,10 @@ class SSVAE(StandardNormalPrior):
         y_dim=10,
         labeled_elbo=False,
     ):
+        if gen_weight < 0 or class_weight < 0:
+            raise ValueError(
+                f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
+            )
         super().__init__()
         self.name, self.z_dim, self.y_dim = name, z_dim, y_dim
         self.gen_weight, self.class_weight, self.labeled_elbo = (

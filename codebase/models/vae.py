@@ -24,9 +24,13 @@ class VAE(StandardNormalPrior):
         name: names the checkpoint folder.
         z_dim: Z, the number of latent dimensions.
         beta: weight of kl in the training loss, rec + β·kl. Reported bounds are always β = 1.
+    Raises:
+        ValueError: z_dim < 1 or beta < 0; in the methods, an argument of another shape than said.
     """
 
     def __init__(self, nn="v1", name="vae", z_dim=2, beta=1.0):
+        if beta < 0:
+            raise ValueError(f"beta must be at least 0, got {beta}")
         super().__init__()
         self.name, self.z_dim, self.beta = name, z_dim, beta
         networks = getattr(nns, nn)

@@ -20,6 +20,19 @@ def mlp(inputs, outputs, activation):
     )
 
 
+def check(name, t, width):
+    """Raises a ValueError unless the tensor's last dimension is that wide."""
+    if t is None or t.shape[-1] != width:
+        found = "nothing" if t is None else tuple(t.shape)
+        raise ValueError(f"{name} must have shape (…, {width}), got {found}")
+
+
+def check_size(name, size):
+    """Raises a ValueError unless a number of dimensions is at least 1."""
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1, got {size}")
+
+
 def joint(net, a, b=None):
     """net([a, b]) for a and b that need only broadcast against each other.
 
@@ -39,9 +52,14 @@ class Encoder(nn.Module):
 
     def __init__(self, z_dim, y_dim=0):
         super().__init__()
+        check_size("z_dim", z_dim)
+        self.y_dim = y_dim
         self.net = mlp(X_DIM + y_dim, 2 * z_dim, nn.ELU)
 
     def forward(self, x, y=None):
+        check("x", x, X_DIM)
+        if self.y_dim:
+            check("y", y, self.y_dim)
         return gaussian_parameters(joint(self.net, x, y))
 
 
@@ -50,9 +68,14 @@ class Decoder(nn.Module):
 
     def __init__(self, z_dim, y_dim=0):
         super().__init__()
+        check_size("z_dim", z_dim)
+        self.z_dim, self.y_dim = z_dim, y_dim
         self.net = mlp(z_dim + y_dim, X_DIM, nn.ELU)
 
     def forward(self, z, y=None):
+        check("z", z, self.z_dim)
+        if self.y_dim:
+            check("y", y, self.y_dim)
         return joint(self.net, z, y)
 
 
@@ -61,7 +84,9 @@ class Classifier(nn.Module):
 
     def __init__(self, y_dim):
         super().__init__()
+        check_size("y_dim", y_dim)
         self.net = mlp(X_DIM, y_dim, nn.ReLU)
 
     def forward(self, x):
+        check("x", x, X_DIM)
         return self.net(x)
