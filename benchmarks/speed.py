@@ -62,6 +62,7 @@ def arguments():
 
 def main():
     args = arguments()
+    sys.stdout.reconfigure(line_buffering=True)  # each table as soon as it is known
     data_dir = str(Path(args.data_dir).resolve())
     setting = Setting(args.dataset, data_dir, args.threads, args.seconds, args.rounds)
     results = {"machine": machine.facts(), "setting": asdict(setting) | {"data_dir": args.data_dir}}

@@ -278,7 +278,7 @@ def _versions():
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "git_commit": _git_commit(),
     }
 

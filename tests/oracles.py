@@ -83,7 +83,7 @@ IMAGES = torch.tensor([[1.0, 0, 0, 1], [1, 1, 1, 1], [0, 0, 1, 0]], dtype=torch.
 
 
 def posterior(x):
-    """Neither the prior nor the truth, but wide enough for importance weights of finite variance."""
+    """Neither the prior nor the truth, but wide: importance weights have a finite variance."""
     s = x.sum(-1, keepdim=True)
     return 0.6 * s - 1.2, 0.7 + 0.1 * s
 
@@ -138,6 +138,16 @@ def mlp_shapes(name, *sizes):
         shapes[f"{name}.net.{2 * i}.weight"] = (outputs, inputs)
         shapes[f"{name}.net.{2 * i}.bias"] = (outputs,)
     return shapes
+
+
+def run_mlp(model, name, activation, *inputs):
+    """The MLP's output from the checkpoint's weights alone, its inputs joined in order."""
+    w = model.state_dict()
+    h = torch.cat(inputs, dim=-1)
+    for i in (0, 2, 4):
+        h = h @ w[f"{name}.net.{i}.weight"].T + w[f"{name}.net.{i}.bias"]
+        h = activation(h) if i < 4 else h
+    return h
 
 
 def default_mlp(*sizes):

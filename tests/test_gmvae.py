@@ -41,7 +41,7 @@ UNIT = math.log(math.e - 1)  # softplus(UNIT) = 1
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    torch.manual_seed(4)
+    torch.manual_seed(0)
 
 
 def parameters(model):
@@ -154,13 +154,14 @@ def test_the_bound_of_a_batch_is_the_mean_of_its_images(model):
 
 
 def test_prior_and_nets_get_the_gradients_of_the_formula(model):
+    model, x = model.double(), X.double()
     parameters = [model.z_pre, *model.enc.parameters(), *model.dec.parameters()]
-    got = torch.autograd.grad(seeded(3, model.negative_elbo_bound, X)[0], parameters)
+    got = torch.autograd.grad(seeded(3, model.negative_elbo_bound, x)[0], parameters)
     expected = torch.autograd.grad(
-        sum(seeded(3, textbook_elbo, model, prior(model), X)), parameters
+        sum(seeded(3, textbook_elbo, model, prior(model), x)), parameters
     )
     assert expected[0].abs().min() > 0
-    assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert_close(got, expected)
 
 
 # --- the importance-weighted bound ----------------------------------------------------------
@@ -213,10 +214,11 @@ def test_the_best_sample_dominates_and_not_the_worst(model):
 
 
 def test_the_gradient_of_the_iwae_bound_is_that_of_the_textbook(model):
+    model, x = model.double(), X.double()
     parameters = [model.z_pre, *model.enc.parameters(), *model.dec.parameters()]
-    got = torch.autograd.grad(seeded(6, model.negative_iwae_bound, X, 5)[0], parameters)
-    expected = seeded(6, textbook_iwae, model, prior(model), X, 5)[0]
-    assert_close(got, torch.autograd.grad(expected, parameters), rtol=1e-4, atol=1e-5)
+    got = torch.autograd.grad(seeded(6, model.negative_iwae_bound, x, 5)[0], parameters)
+    expected = seeded(6, textbook_iwae, model, prior(model), x, 5)[0]
+    assert_close(got, torch.autograd.grad(expected, parameters))
 
 
 @pytest.mark.parametrize("iw", [0, -1])

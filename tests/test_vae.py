@@ -22,6 +22,7 @@ from oracles import (
     normal,
     numbers,
     posterior,
+    run_mlp,
     seeded,
     shapes_of,
     standard,
@@ -40,7 +41,7 @@ X = binary(3, 784)
 
 @pytest.fixture(autouse=True)
 def fixed_seed():
-    torch.manual_seed(4)
+    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -148,13 +149,14 @@ def test_every_parameter_of_both_nets_gets_a_gradient(model):
 
 
 def test_the_gradient_of_the_bound_is_that_of_the_formula(model):
+    model, x = model.double(), X.double()
     parameters = [*model.enc.parameters(), *model.dec.parameters()]
-    got = torch.autograd.grad(seeded(3, model.negative_elbo_bound, X)[0], parameters)
-    _, rec = seeded(3, textbook_elbo, model, standard, X)
-    m, v = model.enc(X)
+    got = torch.autograd.grad(seeded(3, model.negative_elbo_bound, x)[0], parameters)
+    _, rec = seeded(3, textbook_elbo, model, standard, x)
+    m, v = model.enc(x)
     kl = kl_divergence(normal(m, v), normal(0 * m, 0 * v + 1)).mean()
     expected = torch.autograd.grad(kl + rec, parameters)
-    assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert_close(got, expected)
 
 
 # --- the importance-weighted bound ----------------------------------------------------------
@@ -228,10 +230,11 @@ def test_the_best_sample_dominates_and_not_the_worst(model):
 
 
 def test_the_gradient_of_the_iwae_bound_is_that_of_the_textbook(model):
+    model, x = model.double(), X.double()
     parameters = [*model.enc.parameters(), *model.dec.parameters()]
-    got = torch.autograd.grad(seeded(6, model.negative_iwae_bound, X, 5)[0], parameters)
-    expected = seeded(6, textbook_iwae, model, standard, X, 5)[0]
-    assert_close(got, torch.autograd.grad(expected, parameters), rtol=1e-4, atol=1e-5)
+    got = torch.autograd.grad(seeded(6, model.negative_iwae_bound, x, 5)[0], parameters)
+    expected = seeded(6, textbook_iwae, model, standard, x, 5)[0]
+    assert_close(got, torch.autograd.grad(expected, parameters))
 
 
 @pytest.mark.parametrize("iw", [0, -1])
@@ -374,8 +377,7 @@ def test_a_loaded_prior_is_the_one_that_is_used(model):
     assert after > before
 
 
-def test_the_encoder_gives_a_mean_and_a_variance(model):
-    h = model.enc.net(X)
-    m, v = model.enc(X)
-    assert_close(m, h[:, :3])
-    assert_close(v, F.softplus(h[:, 3:]) + 1e-8)
+def test_encoder_and_decoder_are_elu_networks_of_the_checkpoint_s_weights(model):
+    m, h = run_mlp(model, "enc", F.elu, X).chunk(2, dim=1)
+    assert_close(model.enc(X), (m, F.softplus(h) + 1e-8))
+    assert_close(model.dec(m), run_mlp(model, "dec", F.elu, m))

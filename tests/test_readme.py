@@ -1,0 +1,51 @@
+"""The README says what is so."""
+
+import importlib.util
+import json
+import re
+
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def results():
+    spec = importlib.util.spec_from_file_location("table", ROOT / "results" / "table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_is_what_the_recorded_runs_say(results):
+    assert results.updated(README) == README
+
+
+def test_recorded_runs_are_at_the_defaults_on_mnist(results):
+    files = sorted((ROOT / "results").glob("*.json"))
+    assert files
+    patterns = [pattern for _, pattern, _ in results.PROBLEMS.values()]
+    for path in files:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        assert path.stem == run["run"]
+        assert any(path.match(pattern + ".json") for pattern in patterns)
+        assert run["data"]["name"] == "mnist"
+        assert re.fullmatch(r"[0-9a-f]{40}", run["versions"]["git_commit"])
+        expected = 30_000 if "ssvae" in run["run"] else 20_000
+        assert run["training"]["iterations"] == expected
+
+
+def test_every_path_it_names_exists():
+    named = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_every_flag_it_names_exists():
+    flags = (ROOT / "codebase" / "flags.py").read_text(encoding="utf-8")
+    flags += "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("*.py"))
+    flags += "".join(p.read_text(encoding="utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
+    for flag in set(re.findall(r"`?(--[a-z_]+)", README)) - {"--logdir"}:
+        assert f'"{flag}"' in flags, flag
