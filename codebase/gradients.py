@@ -8,7 +8,8 @@ class WeightedSquares(torch.autograd.Function):
 
     Forward subtracts before it squares: z² − 2zm + m² would lose every digit where z is near m
     and far from 0. Backward needs only products of (B, K) with (B, Z) and (K, Z), which cost
-    less than passes over (B, K, Z); they do cancel, so they are taken in float64.
+    less than passes over (B, K, Z). They cancel, so they are taken in float64: the gradient of p
+    keeps about 16 − 2 log10(|m|/√v) digits, of which training needs a few.
     """
 
     @staticmethod
@@ -23,7 +24,6 @@ class WeightedSquares(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, g):
         dtype = g.dtype
         wide = torch.float32 if g.device.type == "mps" else torch.float64  # MPS has no float64

@@ -27,14 +27,19 @@ def sample_gaussian(m, v):
     gradient reaches m and v (Kingma & Welling, 2014).
 
     Args:
-        m, v: means and variances (not standard deviations), of one shape.
+        m: means, of any shape.
+        v: variances (not standard deviations), of that shape or broadcastable to it.
     Returns:
-        A tensor of that shape.
+        A tensor of m's shape.
     Raises:
-        ValueError: the shapes differ.
+        ValueError: v does not broadcast to m.
     """
-    if m.shape != v.shape:
-        raise ValueError(f"m and v need one shape, got {tuple(m.shape)} and {tuple(v.shape)}")
+    try:
+        fits = torch.broadcast_shapes(m.shape, v.shape) == m.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"v has shape {tuple(v.shape)}, which does not fit m's {tuple(m.shape)}")
     return m + torch.sqrt(v) * torch.randn_like(m)
 
 

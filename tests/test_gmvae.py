@@ -318,6 +318,12 @@ def test_the_constructor_has_the_defaults_of_the_starter_code():
     assert GMVAE("v1", 4, 5, "other").name == "other"
 
 
+@pytest.mark.parametrize("options", [{"z_dim": 0}, {"k": 0}, {"beta": -1}])
+def test_a_model_out_of_range_is_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        GMVAE(**options)
+
+
 def test_a_checkpoint_has_exactly_the_agreed_keys_and_shapes():
     expected = {"z_pre": (1, 1000, 10), "pi": (500,)}
     expected |= mlp_shapes("enc", 784, 300, 300, 20) | mlp_shapes("dec", 10, 300, 300, 784)

@@ -413,6 +413,32 @@ def test_the_constructor_has_the_defaults_of_the_starter_code():
     assert (given.name, given.gen_weight, given.class_weight) == ("other", 0.5, 2.5)
 
 
+@pytest.mark.parametrize(
+    "options", [{"z_dim": 0}, {"y_dim": 0}, {"gen_weight": -1}, {"class_weight": -0.5}]
+)
+def test_a_model_out_of_range_is_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SSVAE(**options)
+
+
+def test_images_labels_and_latents_of_another_width_are_refused():
+    model = small()
+    with pytest.raises(ValueError, match="784"):
+        model.negative_elbo_bound(X[:, 1:])
+    with pytest.raises(ValueError, match="784"):
+        model.loss(X, XL[:, 1:], YL)
+    with pytest.raises(ValueError, match="10"):
+        model.compute_sigmoid_given(torch.zeros(2, 3), torch.eye(9)[:2])
+    with pytest.raises(ValueError, match="y must"):
+        model.dec(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("yl", [YL[:, 1:], YL[1:]], ids=["width", "length"])
+def test_labels_that_do_not_fit_the_images_are_refused(yl):
+    with pytest.raises(ValueError, match=r"shape|batch"):
+        small().loss(X, XL, yl)
+
+
 def test_a_checkpoint_has_exactly_the_agreed_keys_and_shapes():
     expected = {"z_prior_m": (1,), "z_prior_v": (1,)}
     expected |= mlp_shapes("enc", 794, 300, 300, 128) | mlp_shapes("dec", 74, 300, 300, 784)

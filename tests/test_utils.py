@@ -73,6 +73,17 @@ def test_gradients_pass_through_a_sample():
     assert_close(v.grad, noise / (2 * v.detach().sqrt()))
 
 
+def test_a_variance_may_broadcast_to_the_mean():
+    m, v = torch.zeros(3, 2), torch.tensor([4.0])
+    assert_close(seeded(0, ut.sample_gaussian, m, v), 2 * seeded(0, torch.randn, 3, 2))
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 2), (3, 2, 2)])
+def test_a_variance_that_does_not_fit_the_mean_is_refused(shape):
+    with pytest.raises(ValueError, match="v has shape"):
+        ut.sample_gaussian(torch.zeros(3, 2), torch.ones(shape))
+
+
 # --- log_normal -----------------------------------------------------------------------------
 
 
@@ -288,6 +299,21 @@ def test_the_mixture_leaves_its_inputs_as_they_were():
     exactly([a.detach() for a in args], copies)
 
 
+@pytest.mark.parametrize(
+    ("z", "m", "v"),
+    [
+        ((4,), (1, 3, 2), (1, 3, 2)),
+        ((4, 2), (3, 2), (3, 2)),
+        ((4, 2), (2, 3, 2), (2, 3, 2)),
+        ((4, 2), (1, 3, 1), (1, 3, 2)),
+        ((4, 2), (1, 3, 2), (1, 3, 1)),
+    ],
+)
+def test_a_mixture_of_other_shapes_is_refused(z, m, v):
+    with pytest.raises(ValueError, match="Z"):
+        ut.log_normal_mixture(torch.zeros(z), torch.zeros(m), torch.ones(v))
+
+
 # --- gaussian_parameters --------------------------------------------------------------------
 
 
@@ -318,6 +344,11 @@ def test_a_variance_can_be_far_below_one_but_never_zero(dtype):
 def test_a_large_variance_does_not_overflow():
     _, v = ut.gaussian_parameters(torch.tensor([0.0, 1e4]))
     assert_close(v, torch.tensor([1e4]))
+
+
+def test_an_odd_number_of_parameters_is_refused():
+    with pytest.raises(ValueError, match="odd"):
+        ut.gaussian_parameters(torch.zeros(2, 3))
 
 
 # --- log_bernoulli_with_logits --------------------------------------------------------------
@@ -438,6 +469,12 @@ def test_gradients_of_copies_add_up():
     x = gaussian(2, 3).requires_grad_()
     ut.duplicate(x, 5).sum().backward()
     exactly(x.grad, torch.full((2, 3), 5.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("rep", [0, -1])
+def test_fewer_than_one_copy_is_refused(rep):
+    with pytest.raises(ValueError, match="rep"):
+        ut.duplicate(torch.zeros(2, 3), rep)
 
 
 # --- log_mean_exp and log_sum_exp -----------------------------------------------------------

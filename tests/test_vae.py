@@ -343,6 +343,20 @@ def test_the_constructor_has_the_defaults_of_the_starter_code():
     assert VAE("v1", "other", 4).name == "other"
 
 
+@pytest.mark.parametrize("options", [{"z_dim": 0}, {"beta": -1}])
+def test_a_model_out_of_range_is_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        VAE(**options)
+
+
+def test_images_and_latents_of_another_width_are_refused(model):
+    for bound in (model.negative_elbo_bound, model.loss):
+        with pytest.raises(ValueError, match="784"):
+            bound(X[:, 1:])
+    with pytest.raises(ValueError, match="3"):
+        model.sample_x_given(torch.zeros(4, 2))
+
+
 def test_a_checkpoint_has_exactly_the_agreed_keys_and_shapes():
     expected = {"z_prior_m": (1,), "z_prior_v": (1,)}
     expected |= mlp_shapes("enc", 784, 300, 300, 20) | mlp_shapes("dec", 10, 300, 300, 784)

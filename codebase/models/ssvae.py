@@ -109,7 +109,10 @@ class SSVAE(StandardNormalPrior):
 
     def classification_cross_entropy(self, x, y):
         """−log q(y|x), averaged over the batch: (B, 784), one-hot (B, Y) → a scalar."""
-        return F.cross_entropy(self.cls(x), y)
+        logits = self.cls(x)
+        if y.shape != logits.shape:
+            raise ValueError(f"y must be one-hot {tuple(logits.shape)}, got {tuple(y.shape)}")
+        return F.cross_entropy(logits, y)
 
     def loss(self, x, xl, yl):
         """gw · mean[−ELBO(x)] + cw · mean[−log q(yl|xl)], to be minimized, and summaries to log.
