@@ -80,3 +80,8 @@ def copy_bandwidth(megabytes=256, repeats=10):
         b.copy_(a)
         fastest = min(fastest, time.perf_counter() - begin)
     return 2 * a.numel() / fastest
+
+
+def task(spec):
+    """What can be said of the machine without a model."""
+    return {"native_bf16": has_native_bf16(), "copy_bytes_per_second": copy_bandwidth()}

@@ -48,6 +48,15 @@ def checks(results):
     return aligned(rows)
 
 
+def heading(facts, setting):
+    """The machine and the method in a line."""
+    return (
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads, torch "
+        f"{facts['torch']}, {setting['dataset']}; medians of {setting['rounds']} rounds of "
+        f"{setting['seconds']:g} s; copy {facts['copy_bytes_per_second'] / 1e9:.0f} GB/s"
+    )
+
+
 def speeds(results):
     """The main table."""
     limits = [f"{kind} {what}" for kind in ("fp32", "bf16") for what in ("limit it/s", "share")]
@@ -73,6 +82,37 @@ def speeds(results):
             ]
         )
     return aligned(rows)
+
+
+def ratios(results):
+    """What variants cost each other."""
+    return "\n".join(f"{name}: {ratio(r)}" for name, r in results.items())
+
+
+def evaluation(found):
+    """Memory and time of the IWAE bound."""
+    return (
+        f"evaluating IWAE-{found['iw']:,} with k={found['k']} on 100 images: "
+        f"{megabytes(found['added'])} MB more, {found['seconds']:.1f} s"
+    )
+
+
+def waiting(found):
+    """Start-up, and a whole run."""
+    lines = [
+        f"run_vae.py --help: {found['help_seconds']:.2f} s",
+        f"run_vae.py to its first training step: {found['first_step_seconds']:.2f} s",
+    ]
+    if "whole_run_seconds" in found:
+        seconds = found["whole_run_seconds"]
+        lines.append(f"run_vae.py at its defaults, from start to finish: {seconds:.1f} s")
+    return "\n".join(lines)
+
+
+def busy(results):
+    """What is left of the VAE's speed."""
+    lines = [f"{share(r)} when it was {when}" for when, r in results.items()]
+    return "\n".join(["VAE beside a busy process, share of its undisturbed speed:", *lines])
 
 
 def breakdown(results):

@@ -9,19 +9,16 @@ otherwise idle machine:
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import machine, measure, report, startup
-from benchmarks.measure import Setting, alternate, task
-
-MODELS = "vae", "gmvae", "ssvae_gw1", "ssvae_gw0"
-GROWTH_STEPS = 250, 500, 1_000, 2_000, 4_000
-GROWTH_BATCHES = 10, 25, 50, 97, 200, 400, 800, 1_600
-GROWTH_K = 250, 500, 1_000, 5_000
+from benchmarks import machine, report, stages
+from benchmarks.measure import Failed, Setting
+from benchmarks.stages import MODELS
 
 
 def arguments():
@@ -38,7 +35,7 @@ def arguments():
     add("--json", type=Path, metavar="FILE", help="writes everything here too")
     add("--profile", action="store_true", help="also where the time of a step goes")
     add("--busy", action="store_true", help="also the VAE beside another busy process")
-    add("--growth", action="store_true", help="also cost by iterations, batch size and components")
+    add("--growth", action="store_true", help="also cost by iterations, batch size and k")
     add("--whole", action="store_true", help="also the time of all of run_vae.py at its defaults")
     add("--all", action="store_true", help="all four of these")
     add(
@@ -62,150 +59,45 @@ def arguments():
 
 def main():
     args = arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # leaves no child
     sys.stdout.reconfigure(line_buffering=True)  # each table as soon as it is known
-    data_dir = str(Path(args.data_dir).resolve())
+    data_dir = str(Path(args.data_dir).resolve())  # the measured processes run elsewhere
     setting = Setting(args.dataset, data_dir, args.threads, args.seconds, args.rounds)
-    results = {"machine": machine.facts(), "setting": asdict(setting) | {"data_dir": args.data_dir}}
+    results = {
+        "machine": machine.facts(),
+        "setting": asdict(setting) | {"data_dir": args.data_dir, "quick": args.quick},
+    }
     _warn_if_busy(results["machine"])
-
-    results["checks"] = {}
-    steps, seeds = (30, 2) if args.quick else (300, 3)
-    for model in args.models:
-        spec = setting.spec(task="check", model=model, steps=steps, seeds=seeds)
-        results["checks"][model] = task(spec)
-    print(report.checks(results["checks"]), "\n")
-    wrong = [model for model, check in results["checks"].items() if not check["same"]]
+    checks = stages.checks(setting, args.models, args.quick)
+    _keep(args, results, "checks", checks, report.checks)
+    wrong = [model for model, check in checks.items() if not check["same"]]
     if wrong:
-        _write(args.json, results)
-        print(f"No speeds: the two sides' losses differ for {', '.join(wrong)}.", file=sys.stderr)
-        raise SystemExit(1)
+        raise Failed(f"no speeds, for the two sides' losses differ: {', '.join(wrong)}")
 
-    bandwidth = task(setting.spec(task="bandwidth"))
-    bf16 = bandwidth["native_bf16"]
-    results["machine"] |= {
-        "torch": bandwidth["torch"],
-        "threads": bandwidth["threads"],
-        "native_bf16": bf16,
-        "copy_bytes_per_second": bandwidth["bytes_per_second"],
-    }
-    results["speeds"] = {model: speeds(model, setting, bf16) for model in args.models}
-    print(_heading(results["machine"], setting), report.speeds(results["speeds"]), "", sep="\n")
-
-    results["ratios"] = comparisons(setting)
-    for name, ratio in results["ratios"].items():
-        print(f"{name}: {report.ratio(ratio)}")
-    results["iwae"] = task(setting.spec(task="memory", iw=100 if args.quick else 1_000))
-    iwae = results["iwae"]
-    print(
-        f"evaluating IWAE-{iwae['iw']:,} with k={iwae['k']} on 100 images: "
-        f"{report.megabytes(iwae['added'])} MB more, {iwae['seconds']:.1f} s"
-    )
-    results["startup"] = {
-        "help_seconds": startup.seconds_of_help(),
-        "first_step_seconds": startup.seconds_to_first_step(setting),
-    }
-    print(
-        f"run_vae.py: --help {results['startup']['help_seconds']:.2f} s, first training step after "
-        f"{results['startup']['first_step_seconds']:.2f} s"
-    )
-    if args.whole:
-        results["startup"]["whole_run_seconds"] = startup.seconds_of_a_run(setting)
-        seconds = results["startup"]["whole_run_seconds"]
-        print(f"run_vae.py at its defaults, from start to finish: {seconds:.1f} s")
+    results["machine"] |= stages.machine(setting)
+    print(report.heading(results["machine"], results["setting"]))
+    speeds = stages.speeds(setting, args.models, results["machine"]["native_bf16"])
+    _keep(args, results, "speeds", speeds, report.speeds)
+    _keep(args, results, "ratios", stages.comparisons(setting), report.ratios)
+    _keep(args, results, "evaluation", stages.evaluation(setting, args.quick), report.evaluation)
+    _keep(args, results, "waiting", stages.waiting(setting, args.whole), report.waiting)
     if args.busy:
-        results["busy"] = beside_a_busy_process(setting)
-        for name, ratio in results["busy"].items():
-            print(f"VAE's speed beside a busy process, {name}: {report.share(ratio)} of its own")
+        _keep(args, results, "busy", stages.beside_a_busy_process(setting), report.busy)
     if args.profile:
-        steps = 20 if args.quick else 100
-        results["breakdown"] = {
-            model: task(setting.spec(task="breakdown", model=model, steps=steps))
-            for model in args.models
-        }
-        print("", report.breakdown(results["breakdown"]), sep="\n")
+        found = stages.breakdown(setting, args.models, args.quick)
+        _keep(args, results, "breakdown", found, report.breakdown)
     if args.growth:
-        results["growth"] = growth(setting)
-        print("", report.growth(results["growth"]), sep="\n")
+        _keep(args, results, "growth", stages.growth(setting), report.growth)
+
+
+def _keep(args, results, name, found, show):
+    """Prints what a stage found, and writes all that is known so far."""
+    print(show(found), "\n")
+    results[name] = found
     results["machine"]["load_after"] = machine.load()
-    _write(args.json, results)
-
-
-def speeds(model, setting, bf16):
-    """Both sides and the machine's limits in turns, for one model."""
-    sides = ["textbook", "project", "fp32", *(["bf16"] if bf16 else [])]
-    rates = alternate({side: setting.spec(side=side, model=model) for side in sides}, setting)
-    batch = setting.spec()["batch"]
-    found = {
-        "iterations_per_second": {side: rates.median(side) for side in sides},
-        "images_per_second": rates.median("project") * batch,
-        "ratio": rates.ratio("project", "textbook"),
-        "peak_memory": rates.peak_memory,
-        "rounds": rates.rates,
-    }
-    for limit in sides[2:]:
-        found[f"share_of_{limit}_limit"] = rates.ratio("project", limit)
-    return found
-
-
-def comparisons(setting):
-    """What the project's own variants cost each other, in turns."""
-    project = {
-        name: setting.spec(side="project", model=name) for name in ("vae", "gmvae", "ssvae_gw1")
-    }
-    copies = setting.spec(side="copies", model="ssvae_gw1")
-    mixture = alternate({name: project[name] for name in ("vae", "gmvae")}, setting)
-    labels = alternate({"split": project["ssvae_gw1"], "copies": copies}, setting)
-    return {
-        "GMVAE (k=500) step / VAE step": mixture.ratio("vae", "gmvae"),
-        "SSVAE, split first layers / enumerated copies, speed": labels.ratio("split", "copies"),
-    }
-
-
-def beside_a_busy_process(setting):
-    """Shares of the VAE's own speed that are left beside a process that keeps one core busy.
-
-    One training was under way when the other process came, one starts beside it.
-    """
-    spec = setting.spec(side="project", model="vae")
-    alone, disturbed, late = [], [], []
-    with measure.workers({"vae": spec}) as started:
-        vae = started["vae"]
-        vae.run(seconds=setting.seconds)
-        for _ in range(setting.rounds):
-            alone.append(_rate(vae, setting))
-            with measure.busy_process():
-                disturbed.append(_rate(vae, setting))
-        with measure.busy_process(), measure.workers({"vae": spec}) as beside:
-            late = [_rate(beside["vae"], setting) for _ in range(setting.rounds)]
-    rates = measure.Rates({"alone": alone, "disturbed": disturbed, "late": late}, {}, {})
-    return {
-        "come later": rates.ratio("disturbed", "alone"),
-        "there before": rates.ratio("late", "alone"),
-    }
-
-
-def _rate(worker, setting):
-    answer = worker.run(seconds=setting.seconds)
-    return answer["steps"] / answer["seconds"]
-
-
-def growth(setting):
-    """Seconds by number of iterations; milliseconds of a step by batch size and components."""
-    vae = setting.spec(side="project", model="vae")
-    with measure.workers({"vae": vae}) as started:
-        started["vae"].run(seconds=setting.seconds)
-        iterations = [started["vae"].run(steps=n) for n in GROWTH_STEPS]
-    batches = alternate({n: vae | {"batch": n} for n in GROWTH_BATCHES}, setting)
-    mixtures = {k: setting.spec(side="project", model="gmvae", k=k) for k in GROWTH_K}
-    components = alternate({"vae": vae} | mixtures, setting)
-    return {
-        "iterations": [{"steps": i["steps"], "seconds": i["seconds"]} for i in iterations],
-        "batch": [{"batch": n, "ms": 1e3 / batches.median(n)} for n in GROWTH_BATCHES],
-        "k": [
-            {"k": k, "ms": 1e3 / components.median(k), "vae_steps": components.ratio("vae", k)}
-            for k in GROWTH_K
-        ],
-    }
+    if args.json:
+        text = json.dumps(results, indent=2, ensure_ascii=False) + "\n"
+        args.json.write_text(text, encoding="utf-8")
 
 
 def _warn_if_busy(facts):
@@ -217,19 +109,9 @@ def _warn_if_busy(facts):
         )
 
 
-def _heading(facts, setting):
-    return (
-        f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads, torch "
-        f"{facts['torch']}, {setting.dataset}, batch {setting.spec()['batch']}, medians of "
-        f"{setting.rounds} rounds of {setting.seconds:g} s; "
-        f"copy {facts['copy_bytes_per_second'] / 1e9:.0f} GB/s"
-    )
-
-
-def _write(path, results):
-    if path:
-        path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as error:
+        print(f"speed.py: error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -111,7 +111,7 @@ class SSVAE(StandardNormalPrior):
         """−log q(y|x), averaged over the batch: (B, 784), one-hot (B, Y) → a scalar."""
         logits = self.cls(x)
         if y.shape != logits.shape:
-            raise ValueError(f"y must be one-hot {tuple(logits.shape)}, got {tuple(y.shape)}")
+            raise ValueError(f"y must have shape {tuple(logits.shape)}, got {tuple(y.shape)}")
         return F.cross_entropy(logits, y)
 
     def loss(self, x, xl, yl):
