@@ -143,8 +143,10 @@ def test_the_ssvae_has_its_own_terms(digits):
 MEMORY = """
 import resource, sys, torch
 from codebase import evaluate
+from codebase.process import keep_memory
 from codebase.models.{module} import {model}
 torch.set_num_threads(1)
+keep_memory()  # as every script does
 x = torch.bernoulli(torch.full((100, 784), 0.3))
 model = {model}(z_dim=10)
 with evaluate.seeded("cpu"):

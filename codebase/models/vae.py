@@ -90,11 +90,14 @@ class VAE(StandardNormalPrior):
             raise ValueError(f"iw is the number of importance samples, at least 1; got {iw}")
         m, v = self.posterior(x)
         z = ut.sample_gaussian(m.expand(iw, *m.shape), v.expand(iw, *v.shape))  # (M, B, Z)
-        kl, rec = [], []
-        for part in z.split(max(CHUNK // len(x), 1)):
-            kl.append(ut.log_normal(part, m, v) - self.log_prior(part))
-            rec.append(-self.log_likelihood(x, part))
-        kl, rec = torch.cat(kl), torch.cat(rec)  # (M, B)
+        # Filled in place: small results kept between the large temporaries would leave the heap
+        # in pieces, too short for the next ones, and the process would grow with M after all.
+        kl, rec = z.new_empty(2, *z.shape[:2])  # (M, B) each
+        step = max(CHUNK // len(x), 1)
+        for i in range(0, iw, step):
+            part = z[i : i + step]
+            kl[i : i + step] = ut.log_normal(part, m, v) - self.log_prior(part)
+            rec[i : i + step] = -self.log_likelihood(x, part)
         niwae = -ut.log_mean_exp(-(kl + rec), dim=0)
         return niwae.mean(), kl.mean(), rec.mean()
 

@@ -1,0 +1,127 @@
+"""What the benchmark finds out, stage by stage; each returns plain numbers for table and JSON."""
+
+from benchmarks import measure, startup
+from benchmarks.measure import alternate, task
+
+MODELS = "vae", "gmvae", "ssvae_gw1", "ssvae_gw0"
+GROWTH_STEPS = 250, 500, 1_000, 2_000, 4_000
+GROWTH_BATCHES = 10, 25, 50, 97, 200, 400, 800, 1_600
+GROWTH_K = 250, 500, 1_000, 5_000
+
+
+def checks(setting, models, quick):
+    """Whether both sides compute and reach the same loss, by model."""
+    steps, seeds = (30, 2) if quick else (300, 3)
+    specs = {m: setting.spec(task="check", model=m, steps=steps, seeds=seeds) for m in models}
+    return {model: task(spec) for model, spec in specs.items()}
+
+
+def machine(setting):
+    """What only torch in a worker can say of the machine."""
+    return task(setting.spec(task="machine"))
+
+
+def speeds(setting, models, bf16):
+    """Both sides and the machine's limits in turns, by model."""
+    return {model: _speeds(model, setting, bf16) for model in models}
+
+
+def _speeds(model, setting, bf16):
+    """Both sides and the machine's limits in turns, for one model."""
+    sides = ["textbook", "project", "fp32", *(["bf16"] if bf16 else [])]
+    rates = alternate({side: setting.spec(side=side, model=model) for side in sides}, setting)
+    batch = setting.spec()["batch"]
+    found = {
+        "iterations_per_second": {side: rates.median(side) for side in sides},
+        "images_per_second": rates.median("project") * batch,
+        "ratio": rates.ratio("project", "textbook"),
+        "peak_memory": rates.peak_memory,
+        "rounds": rates.rates,
+    }
+    for limit in sides[2:]:
+        found[f"share_of_{limit}_limit"] = rates.ratio("project", limit)
+    return found
+
+
+def comparisons(setting):
+    """What the project's own variants cost each other, in turns."""
+    project = {
+        name: setting.spec(side="project", model=name) for name in ("vae", "gmvae", "ssvae_gw1")
+    }
+    copies = setting.spec(side="copies", model="ssvae_gw1")
+    mixture = alternate({name: project[name] for name in ("vae", "gmvae")}, setting)
+    labels = alternate({"split": project["ssvae_gw1"], "copies": copies}, setting)
+    return {
+        "GMVAE (k=500) step / VAE step": mixture.ratio("vae", "gmvae"),
+        "SSVAE, split first layers / enumerated copies, speed": labels.ratio("split", "copies"),
+    }
+
+
+def beside_a_busy_process(setting):
+    """Shares of the VAE's own speed that are left beside a process that keeps one core busy.
+
+    One training was under way when the other process came, one starts beside it.
+    """
+    spec = setting.spec(side="project", model="vae")
+    alone, disturbed, late = [], [], []
+    with measure.workers({"vae": spec}) as started:
+        vae = started["vae"]
+        vae.run(seconds=setting.seconds)
+        for _ in range(setting.rounds):
+            alone.append(_rate(vae, setting))
+            with measure.busy_process():
+                disturbed.append(_rate(vae, setting))
+        with measure.busy_process(), measure.workers({"vae": spec}) as beside:
+            late = [_rate(beside["vae"], setting) for _ in range(setting.rounds)]
+    rates = measure.Rates({"alone": alone, "disturbed": disturbed, "late": late}, {}, {})
+    return {
+        "started later": rates.ratio("disturbed", "alone"),
+        "there before": rates.ratio("late", "alone"),
+    }
+
+
+def _rate(worker, setting):
+    answer = worker.run(seconds=setting.seconds)
+    return answer["steps"] / answer["seconds"]
+
+
+def growth(setting):
+    """Seconds by number of iterations; milliseconds of a step by batch size and components."""
+    vae = setting.spec(side="project", model="vae")
+    with measure.workers({"vae": vae}) as started:
+        started["vae"].run(seconds=setting.seconds)
+        iterations = [started["vae"].run(steps=n) for n in GROWTH_STEPS]
+    batches = alternate({n: vae | {"batch": n} for n in GROWTH_BATCHES}, setting)
+    mixtures = {k: setting.spec(side="project", model="gmvae", k=k) for k in GROWTH_K}
+    components = alternate({"vae": vae} | mixtures, setting)
+    return {
+        "iterations": [{"steps": i["steps"], "seconds": i["seconds"]} for i in iterations],
+        "batch": [{"batch": n, "ms": 1e3 / batches.median(n)} for n in GROWTH_BATCHES],
+        "k": [
+            {"k": k, "ms": 1e3 / components.median(k), "vae_steps": components.ratio("vae", k)}
+            for k in GROWTH_K
+        ],
+    }
+
+
+def evaluation(setting, quick):
+    """Memory and time of the IWAE bound with k=500."""
+    return task(setting.spec(task="memory", iw=100 if quick else 1_000))
+
+
+def waiting(setting, whole):
+    """Seconds until --help answers and until the first training step; and of a whole run."""
+    found = {
+        "help_seconds": startup.seconds_of_help(),
+        "first_step_seconds": startup.seconds_to_first_step(setting),
+    }
+    if whole:
+        found["whole_run_seconds"] = startup.seconds_of_a_run(setting)
+    return found
+
+
+def breakdown(setting, models, quick):
+    """Where the time of a step goes, by model."""
+    steps = 20 if quick else 100
+    specs = {m: setting.spec(task="breakdown", model=m, steps=steps) for m in models}
+    return {model: task(spec) for model, spec in specs.items()}
