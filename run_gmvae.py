@@ -17,7 +17,8 @@ def main():
     from codebase.runs import Run
 
     run = Run(p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", named=["z", "k"])
-    model = GMVAE(z_dim=args.z, k=args.k, name=run.name, beta=args.beta).to(run.device)
+    beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
+    model = GMVAE(z_dim=args.z, k=args.k, name=run.name, **beta).to(run.device)
     run.fit(model, watch=watch_bounds)
     report_bounds(run, model, "gmvae")
 

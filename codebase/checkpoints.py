@@ -1,6 +1,7 @@
 """Files of tensors that are written whole or not at all, and read without trusting them."""
 
 import contextlib
+import io
 import os
 import pickle
 import tempfile
@@ -52,18 +53,20 @@ def _umask():
 
 def save(path, content):
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
+    buffer = io.BytesIO()  # written by torch itself, a full disk would be an error of its zip code
+    torch.save(content, buffer)
     with atomic(path) as file:
-        torch.save(content, file)
+        file.write(buffer.getbuffer())
 
 
 def load(path, device=None):
-    """Reads what `save` wrote; runs no code that the file may carry.
+    """Reads what `save` wrote, onto the CPU by default; runs no code that the file may carry.
 
     Raises:
         UserError: the file is missing, cut short, or no plain checkpoint.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location=device or "cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"There is no checkpoint {path}.{_alternatives(Path(path))}") from None
     except pickle.UnpicklingError as error:

@@ -98,7 +98,7 @@ class Stream:
         self.loader, self.labelled, self.device = loader, labelled, device
         self.own = isinstance(loader, Batches)
         self.generator = loader.generator if self.own else None
-        self.epochs = None if self.own else itertools.chain.from_iterable(itertools.repeat(loader))
+        self.epochs = None if self.own else _endless(loader)
 
     def draw(self):
         """x (B, 784), y (B,) and what model.loss takes: (x,) or (x, xl, yl)."""
@@ -113,7 +113,7 @@ class Stream:
             xl, yl = self.labelled.draw()
         else:
             xl, yl = self.labelled
-            xl = binarize(xl, self.generator)
+            xl, yl = binarize(xl.to(self.device), self.generator), yl.to(self.device)
         return x, y, (x, xl, yl)
 
     def drawn(self):
@@ -131,6 +131,17 @@ class Stream:
         """Takes up the place a `state_dict` describes."""
         for part, state in zip(self._parts(), states, strict=True):
             part.load_state_dict(state)
+
+
+def _endless(loader):
+    """Epoch after epoch of a loader."""
+    for epoch in itertools.repeat(loader):
+        empty = True
+        for batch in epoch:
+            empty = False
+            yield batch
+        if empty:
+            raise ValueError("train_loader gave no minibatch")
 
 
 def generator(seed, device="cpu"):

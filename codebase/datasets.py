@@ -169,6 +169,9 @@ def _fetch(name, data_dir):
                     tried.append(f"{mirror} ({reason or type(error).__name__})")
     except OSError as error:
         tried.append(f"{raw} cannot be written ({error.strerror})")
+    for folder in (raw, raw.parent):  # not left behind empty, as if there were something
+        with contextlib.suppress(OSError):
+            folder.rmdir()
     raise UserError(
         f"{original.__name__} is not in {raw} and could not be downloaded. Tried: "
         f"{'; '.join(tried)}. Put the files {', '.join(IDX_FILES)} (or their .gz) into {raw}, name "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from codebase.errors import UserError
+from codebase.process import random_state, set_random_state
 
 CHUNK = 1_000  # images at a time
 IMPORTANCE_SAMPLES = 1, 10, 100, 1000
@@ -29,15 +30,18 @@ class Number:
 
 
 @contextlib.contextmanager
-def seeded(device, seed=0):
-    """No gradients, and torch's generators seeded; both are as before once the block ends.
+def seeded(seed=0):
+    """No gradients, and torch's generators seeded; they are as before once the block ends.
 
     So a number does not depend on when it is taken, nor training on whether it was.
     """
-    devices = [device] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.no_grad():
-        torch.manual_seed(seed)
-        yield
+    before = random_state()
+    torch.manual_seed(seed)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        set_random_state(before)
 
 
 def subset_bounds(model, x, run_iwae=True, least=1):
@@ -55,7 +59,7 @@ def subset_bounds(model, x, run_iwae=True, least=1):
         UserError: x is grey.
     """
     _refuse_grey(x)
-    with seeded(x.device):
+    with seeded():
         rows = _repeat(lambda: model.negative_elbo_bound(x), SUBSET_REPEATS)
         names = ("nelbo", "kl", "rec") if rows.shape[1] == 3 else ("nelbo", "kl_z", "kl_y", "rec")
         numbers = {name: Number.of(column) for name, column in zip(names, rows.T, strict=True)}
@@ -78,7 +82,7 @@ def full_bounds(model, x):
         x: (N, 784) in {0, 1}.
     """
     _refuse_grey(x)
-    with seeded(x.device):
+    with seeded():
         parts = [torch.stack(model.negative_elbo_terms(part)) for part in x.split(CHUNK)]
     terms = torch.cat(parts, dim=1).cpu().double()  # (terms, N)
     names = ("kl", "rec") if len(terms) == 2 else ("kl_z", "kl_y", "rec")
@@ -93,10 +97,10 @@ def active_units(model, x):
     (Burda et al., 2016.)
 
     Args:
-        model: has posterior(x).
+        model: has enc(x), the posterior's mean and variance.
         x: (N, 784) in {0, 1}.
     """
-    means = torch.cat([model.posterior(part)[0] for part in x.split(CHUNK)])
+    means = torch.cat([model.enc(part)[0] for part in x.split(CHUNK)])
     return int((means.var(0) > 0.01).sum())
 
 
@@ -126,7 +130,7 @@ def classification(model, x, y):
         (Y, Y) counts of true label (rows) against predicted (columns).
     """
     log_q = predictions(model, x)
-    right = (log_q.argmax(1) == y).double()
+    right = (log_q.argmax(1) == y).float()
     ce = -log_q.gather(1, y.unsqueeze(1)).squeeze(1)
     classes = log_q.shape[1]
     confusion = torch.bincount(y * classes + log_q.argmax(1), minlength=classes**2)
@@ -138,7 +142,8 @@ def evaluate_lower_bound(model, labeled_test_subset, run_iwae=True):
     """Prints the bounds of `subset_bounds`, in the starter code's words, and returns them."""
     x, _ = labeled_test_subset
     numbers = subset_bounds(model, x, run_iwae)
-    terms = [f"{name.upper()}: {n.value}" for name, n in numbers.items() if "iwae" not in name]
+    words = {"nelbo": "NELBO", "kl": "KL", "kl_z": "KL_Z", "kl_y": "KL_Y", "rec": "Rec"}
+    terms = [f"{word}: {numbers[name].value}" for name, word in words.items() if name in numbers]
     print("*" * 80, "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET", "*" * 80, sep="\n")
     print(". ".join(terms))
     for name, number in numbers.items():

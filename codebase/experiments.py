@@ -15,9 +15,9 @@ def watch_bounds(run, model, step):
     x, _ = data.test_subset(run.dataset)
     numbers = evaluate.subset_bounds(model, x, run_iwae=False)
     log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
-    with evaluate.seeded(run.device, run.args.seed):
+    with evaluate.seeded(run.args.seed):
         samples = model.sample_sigmoid(100)
-        again = model.compute_sigmoid_given(model.posterior(x)[0])
+        again = model.compute_sigmoid_given(model.enc(x)[0])
     _log_grid(run.writer, "samples", samples, step)
     _log_grid(run.writer, "reconstructions", figures.reconstructions(x, again), step)
 
@@ -28,7 +28,7 @@ def report_bounds(run, model, problem):
     run_iwae = run.args.train != 1
     subset = evaluate.subset_bounds(model, x, run_iwae, least=5)
     test = data.binarized_test(run.dataset)
-    full = evaluate.full_bounds(model, test)
+    full = evaluate.full_bounds(model, test) if hasattr(model, "negative_elbo_terms") else {}
     active = evaluate.active_units(model, test)
     print(f"\n{_title(run)}: nats per image, smaller is better")
     columns = {
@@ -38,18 +38,18 @@ def report_bounds(run, model, problem):
     print(table(columns, None if run.changed else BANDS[problem]))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    if active < model.z_dim / 5 or full["kl"].value < 0.1:
+    if active < model.z_dim / 5 or subset["kl"].value < 0.1:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
-    with evaluate.seeded(run.device, run.args.seed):
+    with evaluate.seeded(run.args.seed):
         z = model.sample_z(ROWS * COLUMNS)
         probabilities = model.compute_sigmoid_given(z)
         samples = torch.bernoulli(probabilities)
-        again = model.compute_sigmoid_given(model.posterior(x)[0])
-    figures.save_grid(run.folder / "samples.png", samples, COLUMNS)
-    figures.save_grid(run.folder / "samples_probabilities.png", probabilities, COLUMNS)
+        again = model.compute_sigmoid_given(model.enc(x)[0])
+    figures.save_grid(run.output / "samples.png", samples, COLUMNS)
+    figures.save_grid(run.output / "samples_probabilities.png", probabilities, COLUMNS)
     pairs = figures.reconstructions(x, again)
-    figures.save_grid(run.folder / "reconstructions.png", pairs, COLUMNS)
+    figures.save_grid(run.output / "reconstructions.png", pairs, COLUMNS)
     run.finish({"subset": subset, "test": full}, active_units=active)
 
 
@@ -58,7 +58,7 @@ def watch_classifier(run, model, step):
     numbers, _ = _classification(run, model)
     log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
     if model.gen_weight:
-        with evaluate.seeded(run.device, run.args.seed):
+        with evaluate.seeded(run.args.seed):
             grid = class_conditional(model, 10)
         _log_grid(run.writer, "class_conditional", grid, step, columns=10)
 
@@ -75,12 +75,12 @@ def report_classifier(run, model):
         groups["subset"] = evaluate.subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
-        with evaluate.seeded(run.device, run.args.seed):
+        with evaluate.seeded(run.args.seed):
             grid = class_conditional(model, COLUMNS)
             rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
-        figures.save_grid(run.folder / "class_conditional.png", grid, COLUMNS)
-        figures.save_grid(run.folder / "analogies.png", rows, model.y_dim + 1)
-    figures.save_confusion(run.folder / "confusion.png", confusion)
+        figures.save_grid(run.output / "class_conditional.png", grid, COLUMNS)
+        figures.save_grid(run.output / "analogies.png", rows, model.y_dim + 1)
+    figures.save_confusion(run.output / "confusion.png", confusion)
     run.finish(groups, confusion=confusion.tolist())
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import signal
 import sys
 from pathlib import Path
 
@@ -118,13 +119,18 @@ def parser(description, *, iter_max):
 
 def weight(value):
     """A weight as the contract writes it in names, 001; one that is not whole as it is, 0.5."""
-    return f"{int(value):03d}" if value == int(value) else f"{value:g}"
+    return f"{int(value):03d}" if value == int(value) else str(value)
 
 
 def script(main):
     """Runs a script's main; a UserError ends it with status 2 and its one sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console without β shows a question mark
     try:
         main()
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

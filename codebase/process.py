@@ -1,9 +1,11 @@
-"""What a training asks of the process it runs in: time, signals, memory."""
+"""What a training asks of the process it runs in: time, signals, random states, memory."""
 
 import contextlib
 import ctypes
 import signal
 import time
+
+import torch
 
 
 class Stopwatch:
@@ -52,6 +54,25 @@ def noted_signals():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def random_state():
+    """The state of torch's global generators, on the CPU and on an accelerator in use."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    if torch.backends.mps.is_available():
+        state["mps"] = torch.mps.get_rng_state()
+    return state
+
+
+def set_random_state(state):
+    """Puts the generators back to what `random_state` gave."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    if "mps" in state and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(state["mps"])
 
 
 def keep_memory():

@@ -1,5 +1,6 @@
 """One run of a script: its name, folder, seeds, log, training and results.json."""
 
+import contextlib
 import json
 import os
 import platform
@@ -28,8 +29,9 @@ NEUTRAL |= {"save_every_seconds", "resume", "overwrite"}
 class Run:
     """Everything a script does that is not its model.
 
-    Opening a run loads the dataset, names the run, sees to what lies in its folder and seeds
-    every generator, before any weight exists.
+    Opening a run loads the dataset, names the run and seeds torch, before any weight exists.
+    `fit` sees to what lies in the run's folder: a finished run is refused, an unfinished one of
+    the same flags goes on.
 
     Args:
         parser: the script's parser, for its defaults.
@@ -38,7 +40,7 @@ class Run:
         named: flags that have their place in the layout. Any other flag that changes the numbers
             is appended to the name when it is not at its default.
     Raises:
-        UserError: no data, no such device, or a run of this name exists already.
+        UserError: no data, or no such device; in `fit`, a run of this name exists already.
     """
 
     def __init__(self, parser, args, layout, named):
@@ -60,12 +62,11 @@ class Run:
         self.folder = checkpoints.ROOT / self.name
         self.state_path = self.folder / "resume.pt"
         self.results_path = self.folder / "results.json"
+        # What --train 0 finds is kept apart: the run's own record is of its training.
+        self.output = self.folder if args.train else self.folder / f"evaluation-{args.iter_max:05d}"
         self.writer = self.training = None
 
         print(f"{self.name}\n{self._describe_data()}; {self.device}, {_threads()}")
-        if args.train:
-            self._claim()
-            self._open_log()
         torch.manual_seed(args.seed)
 
     def _describe_data(self):
@@ -79,11 +80,11 @@ class Run:
         self._lock()
         recorded = self.folder / "flags.json"
         if self.args.overwrite:
-            for path in self.folder.iterdir():
-                if path.name not in LOCKS:
-                    path.unlink()
-            if (LOGS / self.name).exists():
-                shutil.rmtree(LOGS / self.name)
+            for path in [LOGS / self.name, *self.folder.iterdir()]:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name not in LOCKS:
+                    path.unlink(missing_ok=True)
         way_out = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
         if self.results_path.exists():
             raise UserError(f"The run {self.folder} exists and is finished. {way_out}")
@@ -149,6 +150,8 @@ class Run:
             return
         from tqdm import tqdm
 
+        self._claim()
+        self._open_log()
         loader = data.Batches(
             self.dataset.train_x,
             self.dataset.train_y,
@@ -192,21 +195,21 @@ class Run:
             },
             "seconds": round(time.perf_counter() - self.began, 1),
         } | extra
-        _write_json(self.results_path, results)
+        _write_json(self.output / "results.json", results)
         if self.writer:
             flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
             _log_hyperparameters(self.writer, self.flags, flat, self.args.iter_max)
             self.writer.close()
             self.state_path.unlink(missing_ok=True)
-            for name in LOCKS:  # what is finished is refused without them
-                (self.folder / name).unlink(missing_ok=True)
             self.lock.release()
-        print(f"\nresults and pictures: {self.folder}\ncurves: tensorboard --logdir {LOGS}")
+            for name in LOCKS:  # what is finished is refused without them
+                with contextlib.suppress(OSError):  # another process is just finding that out
+                    (self.folder / name).unlink()
+        print(f"\nresults and pictures: {self.output}\ncurves: tensorboard --logdir {LOGS}")
 
     def _training(self):
-        if self.training is None:  # --train 0: what the training itself left, if it was ours
-            before = _read_json(self.results_path) if self.results_path.exists() else {}
-            return before.get("training")
+        if self.training is None:
+            return None  # --train 0
         t = self.training
         return {
             "iterations": t.step,
@@ -218,19 +221,22 @@ class Run:
 
 
 def prepare_writer(model_name, overwrite_existing=False):
-    """A TensorBoard writer on logs/‹model_name›.
+    """A TensorBoard writer on logs/‹model_name›, for a run without log or checkpoints as yet.
 
+    Args:
+        model_name: the run's name.
+        overwrite_existing: deletes those of an earlier run.
     Raises:
-        UserError: there is a log already and it is not to be overwritten.
+        UserError: there are some, and they are not to be overwritten.
     """
-    path = LOGS / model_name
-    if path.exists():
-        if not overwrite_existing:
-            raise UserError(
-                f"The log {path} exists; pass overwrite_existing=True or take another name."
-            )
-        shutil.rmtree(path)
-    return _writer(path)
+    for path in (LOGS / model_name, checkpoints.ROOT / model_name):
+        if path.exists():
+            if not overwrite_existing:
+                raise UserError(
+                    f"{path} exists; pass overwrite_existing=True to delete it, or another name."
+                )
+            shutil.rmtree(path)
+    return _writer(LOGS / model_name)
 
 
 def _writer(path, purge_step=None):
@@ -250,7 +256,7 @@ def _log_hyperparameters(writer, flags, metrics, step):
 
 
 def _general(value):
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).removesuffix(".0")
 
 
 def _device(name):

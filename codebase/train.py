@@ -10,7 +10,7 @@ import torch
 
 from codebase import checkpoints, data
 from codebase.errors import UserError
-from codebase.process import Stopwatch, noted_signals
+from codebase.process import Stopwatch, noted_signals, random_state, set_random_state
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
 
@@ -80,8 +80,8 @@ def train(
     if state_path and state_path.exists():
         start = _restore(state_path, model, optimizer, stream)
 
-    def save(step, name_it):
-        if name_it:
+    def save(step, named):
+        if named:
             checkpoints.save_model_by_name(model, step)
         if state_path:
             checkpoints.save(state_path, _state(step, model, optimizer, stream))
@@ -97,26 +97,25 @@ def train(
             unlooked.append((update(model, optimizer, batch), stream.drawn()))
             bar.update(1)
 
-            last = step == iter_max or bool(received)
-            save_now = last or step % iter_save == 0
-            if step % LOOK_EVERY == 0 or save_now:
+            stopping = bool(received)
+            checkpoint = step % iter_save == 0 or step == iter_max or stopping
+            due = time.monotonic() - saved_at > save_every_seconds
+            if step % LOOK_EVERY == 0 or checkpoint or due:  # nothing is saved unlooked
                 summaries = _look(unlooked, step, model.name)
                 if y_status == "semisup":
                     summaries["class/acc"] = _accuracy(model, x, y)
-                bar.set_postfix({tag.split("/")[1]: f"{v:.2f}" for tag, v in summaries.items()})
+                bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in summaries.items()})
                 log_summaries(writer, summaries, step)
                 unlooked.clear()
-            if save_now:
+            if checkpoint or due:
                 with clock.stopped():
-                    save(step, name_it=True)
-                    if on_checkpoint and not received:
+                    save(step, named=checkpoint)
+                    saved_at = time.monotonic()
+                    if checkpoint and not stopping and on_checkpoint:
                         on_checkpoint(step)
                     if writer is not None:
                         writer.flush()
-            elif time.monotonic() - saved_at > save_every_seconds:
-                save(step, name_it=False)
-                saved_at = time.monotonic()
-            if received:
+            if stopping:
                 path = checkpoints.model_path(model.name, step)
                 bar.write(f"Stopped by {received[0].name} at iteration {step}; saved in {path}.")
                 raise SystemExit(128 + received[0])
@@ -135,7 +134,11 @@ def update(model, optimizer, batch):
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     summaries["train/grad_norm"] = torch.nn.utils.get_total_norm(gradients)
     optimizer.step()
-    return {tag: value.detach() for tag, value in summaries.items()}
+    # A solution may log plain numbers, such as 0 for a term it leaves out.
+    return {
+        t: torch.as_tensor(v, dtype=loss.dtype, device=loss.device).detach()
+        for t, v in summaries.items()
+    }
 
 
 def adam(model, lr=1e-3):
@@ -146,16 +149,13 @@ def adam(model, lr=1e-3):
 
 def _state(step, model, optimizer, stream):
     """Everything the next iterations depend on."""
-    state = {
+    return {
         "step": step,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "stream": stream.state_dict(),
-        "random": torch.get_rng_state(),
+        "random": random_state(),
     }
-    if torch.cuda.is_available():
-        state["random_cuda"] = torch.cuda.get_rng_state()
-    return state
 
 
 def _restore(path, model, optimizer, stream):
@@ -164,9 +164,7 @@ def _restore(path, model, optimizer, stream):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         stream.load_state_dict(state["stream"])
-        torch.set_rng_state(state["random"])
-        if "random_cuda" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["random_cuda"])
+        set_random_state(state["random"])
         return state["step"]
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(

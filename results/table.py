@@ -18,10 +18,10 @@ from codebase.reference import BANDS, verdict  # noqa: E402
 
 MARKS = "<!-- results -->\n", "<!-- end of results -->\n"
 PROBLEMS = {
-    "vae": ("VAE", "model=vae_z=10_run=*", "subset"),
-    "gmvae": ("GMVAE", "model=gmvae_z=10_k=500_run=*", "subset"),
-    "ssvae_gw=0": ("SSVAE, gw = 0", "model=ssvae_gw=000_cw=100_run=*", "test"),
-    "ssvae_gw=1": ("SSVAE, gw = 1", "model=ssvae_gw=001_cw=100_run=*", "test"),
+    "vae": ("VAE", "model=vae_z=10_run=????", "subset"),
+    "gmvae": ("GMVAE", "model=gmvae_z=10_k=500_run=????", "subset"),
+    "ssvae_gw=0": ("SSVAE, gw = 0", "model=ssvae_gw=000_cw=100_run=????", "test"),
+    "ssvae_gw=1": ("SSVAE, gw = 1", "model=ssvae_gw=001_cw=100_run=????", "test"),
 }
 
 

@@ -28,7 +28,7 @@ def digits():
 def mnist():
     from codebase import datasets
 
-    if not (DATA / "MNIST" / "raw").is_dir():
+    if not all((DATA / "MNIST" / "raw" / file).exists() for file in datasets.IDX_FILES):
         pytest.skip(f"needs the real MNIST in {DATA}")
     return datasets.load("mnist", DATA)
 
@@ -47,6 +47,7 @@ def start(tmp_path):
     def popen(script, *flags, cwd=tmp_path, **options):
         command = [sys.executable, str(ROOT / script), *map(str, flags)]
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        env |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:1")  # no network
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=cwd, env=env, **(pipes | options))
 
@@ -59,7 +60,10 @@ def run(start):
 
     def completed(script, *flags, **options):
         process = start(script, *flags, **options)
-        out, err = process.communicate(timeout=120)
+        try:
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return completed

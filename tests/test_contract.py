@@ -117,7 +117,7 @@ def test_starter_scripts_run_unchanged(script, run, beside_mnist):
     assert trained.returncode == 0, trained.stderr
     loaded = run(f"tests/starter/{script}", "--iter_max", 2, "--train", 0)
     assert loaded.returncode == 0, loaded.stderr
-    bound = re.compile(r"^NELBO: (\S+)\. KL: (\S+)\. REC: (\S+)$", re.MULTILINE)
+    bound = re.compile(r"^NELBO: (\S+)\. KL: (\S+)\. Rec: (\S+)$", re.MULTILINE)
     first, second = bound.search(trained.stdout), bound.search(loaded.stdout)
     assert first
     assert first.groups() == second.groups()

@@ -117,7 +117,7 @@ def test_the_lower_bound_is_printed_as_the_starter_code_does(vae, x, capsys):
     assert lines[1] == "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET"
     assert lines[3].startswith("NELBO: ")
     assert ". KL: " in lines[3]
-    assert ". REC: " in lines[3].upper()
+    assert ". Rec: " in lines[3]
     assert [line.split(":")[0] for line in lines[4:]] == [
         f"Negative IWAE-{m}" for m in (1, 10, 100, 1000)
     ]
@@ -141,33 +141,40 @@ def test_the_ssvae_has_its_own_terms(digits):
 
 
 MEMORY = """
-import resource, sys, torch
+import re, torch
 from codebase import evaluate
-from codebase.process import keep_memory
 from codebase.models.{module} import {model}
+from codebase.process import keep_memory
+
+def peak():  # in MB; ru_maxrss would start from the parent's
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
+
 torch.set_num_threads(1)
 keep_memory()  # as every script does
 x = torch.bernoulli(torch.full((100, 784), 0.3))
 model = {model}(z_dim=10)
-with evaluate.seeded("cpu"):
+with evaluate.seeded():
     model.negative_iwae_bound(x, 1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     model.negative_iwae_bound(x, {samples})
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print((after - before) / (1024 if sys.platform == "linux" else 1024**2))
+print(peak() - before)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX's")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("module", "model", "samples"), [("vae", "VAE", 3000), ("gmvae", "GMVAE", 1000)]
 )
 def test_an_importance_bound_adds_less_than_500_mb(module, model, samples):
     code = MEMORY.format(module=module, model=model, samples=samples)
     out = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
-    assert float(out) < 500
+    assert 0 <= float(out) < 500
 
 
 def test_the_mixture_is_chunked_without_changing_the_bound(x, monkeypatch):
@@ -178,6 +185,6 @@ def test_the_mixture_is_chunked_without_changing_the_bound(x, monkeypatch):
     bounds = []
     for chunk in (20, 10_000):
         monkeypatch.setattr(module, "CHUNK", chunk)
-        with evaluate.seeded("cpu"):
+        with evaluate.seeded():
             bounds.append(model.negative_iwae_bound(x, 50)[0].item())
     assert bounds[0] == pytest.approx(bounds[1], rel=1e-6)

@@ -1,7 +1,6 @@
 """The loop: what it does to weights, logs and files, and how it stops."""
 
 import json
-import os
 import signal
 import threading
 
@@ -61,7 +60,10 @@ def built(kind, seed=0):
 
 
 def labelled_for(kind, digits):
-    return data.labelled(digits) if kind == "ssvae" else None
+    """All pairs a step for "ssvae"; a hundred of more for "ssvae, many labels"."""
+    if not kind.startswith("ssvae"):
+        return None
+    return data.labelled(digits, 250 if "many" in kind else 100)
 
 
 def same_weights(a, b):
@@ -79,11 +81,10 @@ def test_one_seed_gives_one_set_of_weights(kind, here, digits):
     assert not same_weights(models[0], models[2])
 
 
-@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae"])
+@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae", "ssvae, many labels"])
 def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits):
-    labelled = labelled_for(kind, digits)
     whole = built(kind)
-    fit(whole, digits, 21, labelled)
+    fit(whole, digits, 21, labelled_for(kind, digits))
 
     state = here / "resume.pt"
     for iter_max in (4, 14, 21):  # epochs of digits are 14 steps
@@ -91,7 +92,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits):
         pieces = built(kind, seed=99)
         if iter_max == 4:
             pieces = built(kind)
-        done = fit(pieces, digits, iter_max, labelled, state_path=state)
+        done = fit(pieces, digits, iter_max, labelled_for(kind, digits), state_path=state)
         assert done.step == iter_max
     assert same_weights(whole, pieces)
 
@@ -202,7 +203,7 @@ class Interrupted(VAE):
     def loss(self, x):
         self.steps += 1
         if self.steps == 7:
-            os.kill(os.getpid(), self.number)
+            signal.raise_signal(self.number)
         return super().loss(x)
 
 
@@ -219,6 +220,58 @@ def test_a_signal_finishes_the_step_saves_and_ends(here, digits, number):
     checkpoints.load_model_by_name(saved, 7)
     fit(whole, digits, 7)
     assert same_weights(saved, whole)
+
+
+def test_a_signal_between_steps_saves_too(here, digits):
+    class Ringing(Log):
+        def add_scalar(self, tag, value, step):
+            if not self.scalars:
+                signal.raise_signal(signal.SIGINT)
+            super().add_scalar(tag, value, step)
+
+    with pytest.raises(SystemExit):
+        fit(built("vae"), digits, 100, writer=Ringing())
+    assert (here / "checkpoints" / "vae" / "model-00051.pt").exists()
+
+
+def test_a_broken_state_is_never_saved(here, digits):
+    state = here / "resume.pt"
+    with pytest.raises(UserError, match="at iteration 10"):
+        fit(Exploding("gen/rec", 10), digits, 40, state_path=state, save_every_seconds=1e-9)
+    saved = torch.load(state, weights_only=True)
+    assert saved["step"] == 9
+    assert all(torch.isfinite(w).all() for w in saved["model"].values())
+
+
+def test_a_solution_may_log_plain_numbers(here, digits):
+    class Plain(VAE):
+        def loss(self, x):
+            loss, summaries = super().loss(x)
+            return loss, summaries | {"gen/kl_y": 0, "mine": 2.5}
+
+    log = Log()
+    fit(Plain(), digits, 1, writer=log)
+    assert ("gen/kl_y", 0.0, 1) in log.scalars
+    assert ("mine", 2.5, 1) in log.scalars
+
+
+def test_an_empty_loader_is_refused(here):
+    with pytest.raises(ValueError, match="no minibatch"):
+        train.train(built("vae"), [], None, "cpu", quiet, None, iter_max=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae"])
+def test_training_and_evaluating_on_a_gpu(here, digits, kind):
+    on_gpu = digits.to("cuda")
+    model = built(kind).to("cuda")
+    loader = data.Batches(on_gpu.train_x, on_gpu.train_y, 97, data.generator(0, "cuda"))
+    labelled = data.labelled(on_gpu) if kind == "ssvae" else None
+    y_status = "semisup" if kind == "ssvae" else "none"
+    train.train(model, loader, labelled, "cuda", quiet, None, iter_max=3, y_status=y_status)
+    x, _ = data.test_subset(on_gpu)
+    numbers = evaluate.subset_bounds(model, x, run_iwae=kind != "ssvae")
+    assert all(np.isfinite(n.value) for n in numbers.values())
 
 
 def test_training_works_outside_the_main_thread(here, digits):

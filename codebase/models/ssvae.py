@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from codebase import utils as ut
 from codebase.models import nns
-from codebase.models.prior import StandardNormalPrior
+from codebase.models.vae import StandardNormalPrior
 
 
 class SSVAE(StandardNormalPrior):

@@ -58,7 +58,7 @@ class Encoder(nn.Module):
 
     def forward(self, x, y=None):
         check("x", x, X_DIM)
-        if self.y_dim:
+        if y is not None or self.y_dim:
             check("y", y, self.y_dim)
         return gaussian_parameters(joint(self.net, x, y))
 
@@ -74,7 +74,7 @@ class Decoder(nn.Module):
 
     def forward(self, z, y=None):
         check("z", z, self.z_dim)
-        if self.y_dim:
+        if y is not None or self.y_dim:
             check("y", y, self.y_dim)
         return joint(self.net, z, y)
 
