@@ -41,7 +41,7 @@ def number(kind, low=-math.inf, high=math.inf, *, above=None):
         except ValueError:
             value = math.nan
         inside = low <= value <= high and (above is None or value > above)
-        if not inside or not math.isfinite(value):
+        if not inside or abs(value) == math.inf:
             raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
         return value
 
@@ -122,9 +122,15 @@ def weight(value):
 
 
 def script(main):
-    """Runs a script's main; a UserError ends it with status 2 and its one sentence."""
+    """Runs a script's main; what is no mistake of the program ends it with one line.
+
+    The status is 2 for a UserError and for trouble with files, 130 after Ctrl-C.
+    """
     try:
         main()
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from what was saved.", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -99,7 +99,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits):
 def test_a_state_of_another_model_is_refused(here, digits):
     state = here / "resume.pt"
     fit(built("vae"), digits, 2, state_path=state)
-    with pytest.raises(UserError, match="not the state of this training"):
+    with pytest.raises(UserError, match="does not fit this model"):
         fit(built("gmvae"), digits, 4, state_path=state)
 
 
