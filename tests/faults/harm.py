@@ -69,6 +69,17 @@ def signal_at(number):
     _at_rename(number, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
+def die_after_rename(number):
+    """SIGKILL after the given rename."""
+    _at_rename(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def nobody(_):
+    """The process loses the rights of root, where it has them."""
+    if os.getuid() == 0:
+        os.setuid(65534)
+
+
 def slow_disk(seconds):
     """The fsync of a model's checkpoint takes that long, and leaves a file `waiting`."""
     fsync, here = os.fsync, Path.cwd()

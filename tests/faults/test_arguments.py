@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from codebase import data, evaluate, train
 from codebase import utils as ut
+from codebase.flags import number
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -66,6 +67,10 @@ WRONG = {
 def test_a_wrong_argument_is_named(name, here):
     with pytest.raises(ValueError, match=rf"\b{name.split(' of')[0].split(', emp')[0]}\b"):
         WRONG[name]()
+
+
+def test_a_number_beyond_all_floats_is_still_a_number():
+    assert number(int, 1)("1" + 400 * "0") == 10**400
 
 
 @pytest.mark.parametrize("value", [0.5, -1.0, 2.0, math.nan])
