@@ -5,7 +5,9 @@ from codebase.flags import number, parser, script
 
 def main():
     p, model_flags = parser(__doc__, iter_max=20_000)
-    model_flags.add_argument("--z", type=number(int, 1), default=10, help="latent dimensions")
+    model_flags.add_argument(
+        "--z", type=number(int, 1, 10_000), default=10, help="latent dimensions"
+    )
     model_flags.add_argument(
         "--beta", type=number(float, 0), default=1.0, help="weight of kl in the loss, rec + β·kl"
     )

@@ -13,20 +13,22 @@ import torch
 from codebase.errors import UserError
 
 ROOT = Path("checkpoints")
+UNFINISHED = ".tmp"  # ends the name of a file that is being written
 
 
 @contextlib.contextmanager
 def atomic(path):
     """Gives a binary file to write to; `path` holds its content once the block ends, or stays.
 
+    The folder has to be there: one that is deleted under a run is not made again in silence.
+
     Raises:
         UserError: the file cannot be written; what was at `path` is as before.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         file = tempfile.NamedTemporaryFile(  # noqa: SIM115 — closed before it is renamed
-            dir=path.parent, prefix=f".{path.name}-", delete=False
+            dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED, delete=False
         )
         try:
             with file:
@@ -36,7 +38,7 @@ def atomic(path):
             os.chmod(file.name, 0o666 & ~_umask())
             os.replace(file.name, path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(file.name)
             raise
     except OSError as error:
@@ -51,38 +53,63 @@ def _umask():
     return umask
 
 
+def sweep(folder):
+    """Deletes what a process killed in the middle of `atomic` left in a folder of nobody else's."""
+    for path in Path(folder).glob(f".*{UNFINISHED}"):
+        path.unlink()
+
+
 def save(path, content):
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
-    buffer = io.BytesIO()  # written by torch itself, a full disk would be an error of its zip code
-    torch.save(content, buffer)
+    packed = io.BytesIO()  # torch turns a full disk into an error that does not say so
+    torch.save(content, packed)
     with atomic(path) as file:
-        file.write(buffer.getbuffer())
+        file.write(packed.getbuffer())
 
 
 def load(path, device=None):
     """Reads what `save` wrote, onto the CPU by default; runs no code that the file may carry.
 
     Raises:
-        UserError: the file is missing, cut short, or no plain checkpoint.
+        UserError: the file is missing, cut short, changed since it was written, or no plain
+            checkpoint.
     """
+    path = Path(path)
     try:
+        _check_sums(path)
         return torch.load(path, map_location=device or "cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"There is no checkpoint {path}.{_alternatives(Path(path))}") from None
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is not a plain checkpoint of tensors and is not loaded: it may run code."
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} is damaged or no checkpoint: {reason}.{_alternatives(Path(path))}"
-        ) from error
+        raise UserError(f"There is no checkpoint {path}.{others(path)}") from None
+    except Exception as error:  # what a broken pickle raises is no one's contract
+        raise UserError(f"{path} is not loaded: {_reason(error)}.{others(path)}") from error
 
 
-def _alternatives(path):
-    others = sorted(p.name for p in path.parent.glob("model-*.pt") if p.name != path.name)
-    return f" That folder also holds {', '.join(others)}." if others else ""
+def _reason(error):
+    if isinstance(error, pickle.UnpicklingError):  # torch's own words fill a page
+        if "nsupported" in str(error):
+            return "it holds more than plain tensors and might run code"
+        return "it is damaged or no checkpoint"
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be read ({error.strerror})"
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"it is damaged or no checkpoint ({first.rstrip('. ')})"
+
+
+def _check_sums(path):
+    """Raises ValueError if a part of a zip file does not have its checksum; torch does not look."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as parts:
+            damaged = parts.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of its part {damaged} is wrong")
+
+
+def others(path):
+    """Names the checkpoints beside that one, and the flag that takes one; "" if there is none."""
+    names = sorted(p.name for p in path.parent.glob("model-*.pt") if p.name != path.name)
+    if not names:
+        return ""
+    return f" That folder also holds {', '.join(names)} (--train 0 --iter_max N evaluates one)."
 
 
 def load_weights(model, path, device=None):
@@ -92,25 +119,41 @@ def load_weights(model, path, device=None):
         UserError: as `load`, and when keys are missing, unknown or misshapen, or a value is
             not finite. The model is then as before.
     """
-    found = load(path, device)
+    found, path = load(path, device), Path(path)
+    fit(model, found, path, others(path))
+
+
+def fit(model, found, path, advice=""):
+    """Loads a state_dict that was found in path, once all of it fits.
+
+    Raises:
+        UserError: as `load_weights`; it ends with the advice.
+    """
     if not isinstance(found, dict) or not all(isinstance(v, torch.Tensor) for v in found.values()):
-        raise UserError(f"{path} is not a state_dict, a dict from names to tensors.")
+        raise UserError(f"{path} holds no state_dict, a dict from names to tensors.{advice}")
     expected = model.state_dict()
     faults = [f"{key} is missing" for key in expected if key not in found]
-    faults += [
-        f"{key} is unknown to {type(model).__name__}" for key in found if key not in expected
-    ]
     for key, value in found.items():
         if key not in expected:
-            continue
-        if value.shape != expected[key].shape:
-            shapes = f"{tuple(value.shape)}, expected {tuple(expected[key].shape)}"
-            faults.append(f"{key} has shape {shapes}")
-        elif not torch.isfinite(value).all():
-            faults.append(f"{key} holds values that are not finite")
+            faults.append(f"{key} is unknown to {type(model).__name__}")
+        elif fault := misfit(value, expected[key]):
+            faults.append(f"{key} {fault}")
     if faults:
-        raise UserError(f"{path} does not fit this model: {'; '.join(faults)}.")
-    model.load_state_dict(found)
+        raise UserError(f"{path} does not fit this model: {'; '.join(faults)}.{advice}")
+    model.load_state_dict(dict(found))
+
+
+def misfit(found, expected):
+    """What keeps one tensor from taking another's place, in words; None if nothing does."""
+    if found.layout != torch.strided or found.is_nested or found.is_meta:
+        return "is no plain tensor"
+    if found.shape != expected.shape:
+        return f"has shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
+    if not found.is_floating_point():
+        return f"holds {found.dtype}, not real numbers"
+    if not torch.isfinite(found.to(expected.dtype)).all():
+        return "holds values that are not finite"
+    return None
 
 
 def model_path(name, global_step):
@@ -121,8 +164,21 @@ def model_path(name, global_step):
 def save_model_by_name(model, global_step):
     """Writes model.state_dict() to checkpoints/‹model.name›/model-‹step:05d›.pt."""
     path = model_path(model.name, global_step)
+    make_folder(path.parent)
     save(path, model.state_dict())
     return path
+
+
+def make_folder(path):
+    """Makes a folder and those above it, if they are not there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
 
 
 def load_model_by_name(model, global_step, device=None):

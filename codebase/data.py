@@ -47,12 +47,18 @@ class Batches:
     next binarized minibatch of an endless sequence of epochs, and `state_dict` the place in it.
 
     Args:
-        x, y: (N, 784) uint8 and (N, …), on the device.
+        x, y: (N, 784) uint8 and (N, …), on the device, N ≥ 1.
         batch_size: images per minibatch; the last one of an epoch may be smaller.
         generator: of that device; shuffles and binarizes.
+    Raises:
+        ValueError: batch_size < 1, or x and y are empty or of different lengths.
     """
 
     def __init__(self, x, y, batch_size, generator):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not len(x) == len(y) > 0:
+            raise ValueError(f"x and y need the same length ≥ 1, got {len(x)} and {len(y)}")
         self.x, self.y, self.batch_size, self.generator = x, y, batch_size, generator
         self.order, self.place = self._shuffle()[:0], 0
         self.drawn = self.order  # positions of the last minibatch drawn
@@ -81,9 +87,19 @@ class Batches:
         return {"order": self.order.clone(), "place": self.place, "generator": state}
 
     def load_state_dict(self, state):
-        """Takes up the place a `state_dict` describes."""
-        self.order, self.place = state["order"].to(self.x.device), state["place"]
+        """Takes up the place a `state_dict` describes.
+
+        Raises:
+            ValueError: it is not one of these images.
+        """
+        order, place = state["order"].to(self.x.device), state["place"]
+        positions = torch.arange(len(self.x), device=order.device)
+        if len(order) and not torch.equal(order.sort().values, positions):
+            raise ValueError(f"the order is not one of {len(self.x)} images")
+        if type(place) is not int or place < 0:
+            raise ValueError(f"the place in the epoch is {place!r}")
         self.generator.set_state(state["generator"].cpu())
+        self.order, self.place = order, place
 
 
 class Stream:

@@ -139,7 +139,10 @@ def _fetch(name, data_dir):
     place are used if their checksum is right.
     """
     raw = _raw(name, data_dir)
-    missing = [file for file in IDX_FILES if not (raw / file).exists()]
+    try:
+        missing = [file for file in IDX_FILES if not (raw / file).exists()]
+    except OSError as error:
+        raise UserError(f"{raw} cannot be read: {error.strerror}.") from error
     if not missing:
         return
     from torchvision import datasets

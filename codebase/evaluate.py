@@ -128,7 +128,11 @@ def classification(model, x, y):
     Returns:
         {"accuracy": Number, "ce": Number}, with standard errors over the images, and the
         (Y, Y) counts of true label (rows) against predicted (columns).
+    Raises:
+        ValueError: y does not have a label for each image.
     """
+    if y.shape != x.shape[:1]:
+        raise ValueError(f"y must be ({len(x)},), a label for each image, got {tuple(y.shape)}")
     log_q = predictions(model, x)
     right = (log_q.argmax(1) == y).float()
     ce = -log_q.gather(1, y.unsqueeze(1)).squeeze(1)

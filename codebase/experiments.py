@@ -38,8 +38,7 @@ def report_bounds(run, model, problem):
     print(table(columns, None if run.changed else BANDS[problem]))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    if active < model.z_dim / 5 or subset["kl"].value < 0.1:
-        print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
+    _warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
 
     with evaluate.seeded(run.args.seed):
         z = model.sample_z(ROWS * COLUMNS)
@@ -75,6 +74,7 @@ def report_classifier(run, model):
         groups["subset"] = evaluate.subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
+        _warn_of_collapse(groups["subset"]["kl_z"].value < 0.1)
         with evaluate.seeded(run.args.seed):
             grid = class_conditional(model, COLUMNS)
             rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
@@ -108,6 +108,11 @@ def predicted(model, x):
 def _classification(run, model):
     x, y = data.grey(run.dataset.test_x), run.dataset.test_y
     return evaluate.classification(model, x, y)
+
+
+def _warn_of_collapse(collapsed):
+    if collapsed:
+        print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
 
 def _title(run):

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import signal
 import sys
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def number(kind, low=-math.inf, high=math.inf, *, above=None):
         except ValueError:
             value = math.nan
         inside = low <= value <= high and (above is None or value > above)
-        if not inside or not math.isfinite(value):
+        if not inside or abs(value) == math.inf:
             raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
         return value
 
@@ -123,14 +122,17 @@ def weight(value):
 
 
 def script(main):
-    """Runs a script's main; a UserError ends it with status 2 and its one sentence."""
+    """Runs a script's main; what is no mistake of the program ends it with one line.
+
+    The status is 2 for a UserError and for trouble with files, 130 after Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a console without β shows a question mark
     try:
         main()
-    except KeyboardInterrupt:
-        print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from what was saved.", file=sys.stderr)
+        raise SystemExit(130) from None

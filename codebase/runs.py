@@ -14,12 +14,11 @@ import filelock
 import numpy as np
 import torch
 
-from codebase import checkpoints, data, datasets
+from codebase import checkpoints, data, datasets, logs, resume
 from codebase.errors import UserError
 from codebase.process import keep_memory
 from codebase.train import train
 
-LOGS = Path("logs")
 LOCKS = "lock", "owner.json"
 # Flags that change no number of a run.
 NEUTRAL = {"device", "threads", "data_dir", "dataset", "run", "train", "iter_save"}
@@ -80,24 +79,26 @@ class Run:
         self._lock()
         recorded = self.folder / "flags.json"
         if self.args.overwrite:
-            for path in [LOGS / self.name, *self.folder.iterdir()]:
+            for path in self.folder.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)
                 elif path.name not in LOCKS:
-                    path.unlink(missing_ok=True)
+                    path.unlink()
+            logs.delete(self.name)
         way_out = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
         if self.results_path.exists():
             raise UserError(f"The run {self.folder} exists and is finished. {way_out}")
         if recorded.exists():
-            before = _read_json(recorded)
+            before = _read_json(recorded, way_out)
             changed = sorted(k for k in self.flags if before.get(k) != self.flags[k])
             if changed:
                 was = ", ".join(f"{k} was {before.get(k)}, is {self.flags[k]}" for k in changed)
                 raise UserError(f"The run {self.folder} exists with other flags ({was}). {way_out}")
             if self.args.resume == "0":
                 raise UserError(f"The run {self.folder} exists, unfinished. {way_out}")
-        elif any(self.folder.glob("model-*.pt")):
-            raise UserError(f"The run {self.folder} exists. {way_out}")
+        elif self.state_path.exists() or any(self.folder.glob("model-*.pt")):
+            raise UserError(f"The run {self.folder} exists, without its flags.json. {way_out}")
+        checkpoints.sweep(self.folder)
         _write_json(recorded, self.flags)
 
     def _lock(self):
@@ -106,8 +107,8 @@ class Run:
         The lock is the operating system's, so that of a process which died is gone with it; on a
         shared folder it holds as far as that file system keeps locks between hosts.
         """
+        checkpoints.make_folder(self.folder)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = filelock.FileLock(self.folder / LOCKS[0])
             self.lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -124,17 +125,16 @@ class Run:
         try:
             owner = _read_json(self.folder / LOCKS[1])
             return f"process {owner['pid']} on {owner['host']}"
-        except (UserError, KeyError, TypeError):
+        except (UserError, KeyError):
             return "another process"
 
     def _open_log(self):
-        start = 0
-        if self.state_path.exists():
-            start = checkpoints.load(self.state_path, "cpu")["step"]
+        start = resume.read(self.state_path)["step"] if self.state_path.exists() else 0
+        if start:
             print(f"Going on with this run from iteration {start}")
-        elif (LOGS / self.name).exists():
-            shutil.rmtree(LOGS / self.name)  # of a start that was stopped before its first save
-        self.writer = _writer(LOGS / self.name, purge_step=start + 1 if start else None)
+        else:
+            logs.delete(self.name)  # of a start that was stopped before its first save
+        self.writer = logs.Log(self.name, purge_step=start + 1 if start else None)
 
     def fit(self, model, labelled=None, watch=None):
         """Trains the model, or with --train 0 loads the checkpoint of --iter_max.
@@ -198,14 +198,14 @@ class Run:
         _write_json(self.output / "results.json", results)
         if self.writer:
             flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
-            _log_hyperparameters(self.writer, self.flags, flat, self.args.iter_max)
+            self.writer.add_results(self.flags, flat, self.args.iter_max)
             self.writer.close()
             self.state_path.unlink(missing_ok=True)
             self.lock.release()
             for name in LOCKS:  # what is finished is refused without them
                 with contextlib.suppress(OSError):  # another process is just finding that out
                     (self.folder / name).unlink()
-        print(f"\nresults and pictures: {self.output}\ncurves: tensorboard --logdir {LOGS}")
+        print(f"\nresults and pictures: {self.output}\ncurves: tensorboard --logdir {logs.ROOT}")
 
     def _training(self):
         if self.training is None:
@@ -218,41 +218,6 @@ class Run:
             "iterations_per_second": round(t.steps / t.seconds, 1) if t.seconds else None,
             "threads": torch.get_num_threads(),
         }
-
-
-def prepare_writer(model_name, overwrite_existing=False):
-    """A TensorBoard writer on logs/‹model_name›, for a run without log or checkpoints as yet.
-
-    Args:
-        model_name: the run's name.
-        overwrite_existing: deletes those of an earlier run.
-    Raises:
-        UserError: there are some, and they are not to be overwritten.
-    """
-    for path in (LOGS / model_name, checkpoints.ROOT / model_name):
-        if path.exists():
-            if not overwrite_existing:
-                raise UserError(
-                    f"{path} exists; pass overwrite_existing=True to delete it, or another name."
-                )
-            shutil.rmtree(path)
-    return _writer(LOGS / model_name)
-
-
-def _writer(path, purge_step=None):
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(path), purge_step=purge_step)
-
-
-def _log_hyperparameters(writer, flags, metrics, step):
-    from torch.utils.tensorboard.summary import hparams
-
-    # add_hparams of the writer would open a second log beside the run's.
-    for summary in hparams(flags, metrics):
-        writer.file_writer.add_summary(summary)
-    for name, value in metrics.items():
-        writer.add_scalar(name, value, step)
 
 
 def _general(value):
@@ -306,11 +271,17 @@ def _git_commit():
 
 def _write_json(path, content):
     with checkpoints.atomic(path) as file:
-        file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
-def _read_json(path):
+def _read_json(path, way_out=""):
+    """The object in a JSON file; the way out ends the UserError if there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}. {way_out}".rstrip()) from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}. {way_out}".rstrip()) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: it holds no JSON object. {way_out}".rstrip())
+    return content

@@ -1,6 +1,5 @@
 """The one training loop."""
 
-import itertools
 import json
 import math
 import time
@@ -8,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from codebase import checkpoints, data
+from codebase import checkpoints, data, resume
 from codebase.errors import UserError
-from codebase.process import Stopwatch, noted_signals, random_state, set_random_state
+from codebase.process import Stopwatch, noted_signals
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
 
@@ -62,64 +61,82 @@ def train(
         reinitialize: resets every layer first.
         lr: Adam's learning rate.
         state_path: file an interrupted training goes on from, bit for bit on a CPU; written every
-            save_every_seconds and at every checkpoint. Needs `data.Batches`.
+            save_every_seconds (looked at every LOOK_EVERY iterations) and at every checkpoint.
+            Needs `data.Batches`.
+        save_every_seconds: at least that long between two writings of it.
         on_checkpoint: called with the iteration after each checkpoint.
     Returns:
         Trained.
     Raises:
         UserError: a term of the loss is not finite (the checkpoints before stay), or a file
             cannot be written or read.
+        ValueError: an argument is out of its range.
     """
-    if y_status not in ("none", "semisup"):
-        raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
+    _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr)
     if reinitialize:
         model.apply(reset_weights)
     stream = data.Stream(train_loader, labeled_subset if y_status == "semisup" else None, device)
+    if state_path and not stream.own:
+        raise ValueError("state_path needs a train_loader that is a data.Batches")
     optimizer = adam(model, lr)
-    start = 0
+    step = start = 0
     if state_path and state_path.exists():
-        start = _restore(state_path, model, optimizer, stream)
+        step = start = resume.restore(state_path, model, optimizer, stream)
+    checkpoints.make_folder(checkpoints.model_path(model.name, 0).parent)
 
-    def save(step, named):
-        if named:
-            checkpoints.save_model_by_name(model, step)
-        if state_path:
-            checkpoints.save(state_path, _state(step, model, optimizer, stream))
+    def save(checkpoint):
+        _refuse_broken(model, step)
+        if checkpoint:
+            checkpoints.save(checkpoints.model_path(model.name, step), model.state_dict())
+            if on_checkpoint and not stopped:
+                on_checkpoint(step)
+        if writer is not None:
+            writer.flush()
+        if state_path:  # last: what it has gone past is not done again
+            resume.save(state_path, step, model, optimizer, stream)
 
     model.train()
     clock, saved_at, unlooked = Stopwatch(), time.monotonic(), []
     total = None if iter_max == math.inf else iter_max
     with noted_signals() as received, tqdm(total=total, initial=start) as bar, clock:
-        for step in itertools.count(start + 1):
-            if step > iter_max:
-                break
+        while step < iter_max:
+            step += 1
             x, y, batch = stream.draw()
             unlooked.append((update(model, optimizer, batch), stream.drawn()))
             bar.update(1)
 
-            stopping = bool(received)
-            checkpoint = step % iter_save == 0 or step == iter_max or stopping
-            due = time.monotonic() - saved_at > save_every_seconds
-            if step % LOOK_EVERY == 0 or checkpoint or due:  # nothing is saved unlooked
+            stopped = bool(received)  # a signal after this line stops the next step
+            checkpoint = stopped or step == iter_max or step % iter_save == 0
+            if checkpoint or step % LOOK_EVERY == 0:
                 summaries = _look(unlooked, step, model.name)
                 if y_status == "semisup":
                     summaries["class/acc"] = _accuracy(model, x, y)
                 bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in summaries.items()})
                 log_summaries(writer, summaries, step)
                 unlooked.clear()
-            if checkpoint or due:
-                with clock.stopped():
-                    save(step, named=checkpoint)
+                # Saved only here, so that what is saved has been looked at.
+                if checkpoint or time.monotonic() - saved_at > save_every_seconds:
+                    with clock.stopped():
+                        save(checkpoint)
                     saved_at = time.monotonic()
-                    if checkpoint and not stopping and on_checkpoint:
-                        on_checkpoint(step)
-                    if writer is not None:
-                        writer.flush()
-            if stopping:
-                path = checkpoints.model_path(model.name, step)
-                bar.write(f"Stopped by {received[0].name} at iteration {step}; saved in {path}.")
-                raise SystemExit(128 + received[0])
-    return Trained(step - 1, step - 1 - start, clock.seconds)
+            if stopped:
+                break
+    if received:
+        path = checkpoints.model_path(model.name, step)
+        print(f"Stopped by {received[0].name} at iteration {step}; saved in {path}.")
+        raise SystemExit(128 + received[0])
+    return Trained(step, step - start, clock.seconds)
+
+
+def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
+    if y_status not in ("none", "semisup"):
+        raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
+    numbers = {"iter_max": iter_max, "save_every_seconds": save_every_seconds, "lr": lr}
+    for name, number in numbers.items():
+        if not number >= 0:
+            raise ValueError(f"{name} must be at least 0, got {number}")
+    if not iter_save >= 1:
+        raise ValueError(f"iter_save must be at least 1, got {iter_save}")
 
 
 def update(model, optimizer, batch):
@@ -147,32 +164,6 @@ def adam(model, lr=1e-3):
     return torch.optim.Adam(parameters, lr=lr, fused=parameters[0].device.type in ("cpu", "cuda"))
 
 
-def _state(step, model, optimizer, stream):
-    """Everything the next iterations depend on."""
-    return {
-        "step": step,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "stream": stream.state_dict(),
-        "random": random_state(),
-    }
-
-
-def _restore(path, model, optimizer, stream):
-    state = checkpoints.load(path, "cpu")
-    try:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        stream.load_state_dict(state["stream"])
-        set_random_state(state["random"])
-        return state["step"]
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} is not the state of this training ({str(error).splitlines()[0]}); "
-            "start anew with --overwrite 1."
-        ) from error
-
-
 def _look(unlooked, step, name):
     """The latest summaries as floats, once every number since the last look was finite.
 
@@ -191,11 +182,7 @@ def _look(unlooked, step, name):
     }
     # Loss and gradient are last to blame: they go wrong because a term does.
     terms = [tag for tag in wrong if not tag.startswith("train/")] or list(wrong)[:1]
-    message = (
-        f"Training stopped at iteration {iteration}: "
-        f"{', '.join(f'{tag} is {wrong[tag]}' for tag in terms)}. "
-        "The checkpoints saved before are intact; a smaller --lr usually helps."
-    )
+    message = _stopped(iteration, ", ".join(f"{tag} is {wrong[tag]}" for tag in terms))
     positions = unlooked[row][1]
     if positions is not None:
         path = checkpoints.ROOT / name / f"nonfinite-{iteration:05d}.json"
@@ -204,6 +191,19 @@ def _look(unlooked, step, name):
             file.write(json.dumps(replay).encode())
         message += f" The minibatch's positions in the training set are in {path}."
     raise UserError(message)
+
+
+def _refuse_broken(model, step):
+    """Raises a UserError if a weight is not finite, so that no such file replaces a good one."""
+    if not all(torch.isfinite(p).all() for p in model.parameters()):
+        raise UserError(_stopped(step, "a weight is not finite"))
+
+
+def _stopped(iteration, reason):
+    return (
+        f"Training stopped at iteration {iteration}: {reason}. "
+        "The checkpoints saved before are intact; a smaller --lr usually helps."
+    )
 
 
 @torch.no_grad()

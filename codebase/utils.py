@@ -49,8 +49,9 @@ def log_normal(x, m, v):
     Returns:
         (…) log densities.
     """
+    shape = _broadcast(x=x, m=m, v=v)
     squares = ((x - m).square() / v).sum(-1)
-    return _gaussian(squares, v, torch.broadcast_shapes(x.shape, m.shape, v.shape)[-1])
+    return _gaussian(squares, v, shape[-1])
 
 
 def log_normal_mixture(z, m, v):
@@ -76,6 +77,16 @@ def log_normal_mixture(z, m, v):
     else:
         components = log_normal(z.unsqueeze(1), m, v)
     return log_mean_exp(components, dim=1)
+
+
+def _broadcast(**tensors):
+    """The shape that tensors (or numbers) given by name have together; a ValueError if none."""
+    shapes = {name: tuple(getattr(t, "shape", ())) for name, t in tensors.items()}
+    try:
+        return torch.broadcast_shapes(*shapes.values())
+    except RuntimeError:
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"{', '.join(shapes)} do not broadcast: {found}") from None
 
 
 def _gaussian(squares, v, dim):
@@ -144,6 +155,7 @@ def log_bernoulli_with_logits(x, logits):
     Returns:
         (…) log probabilities.
     """
+    _broadcast(x=x, logits=logits)
     x, logits = torch.broadcast_tensors(x, logits)
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
 
@@ -157,6 +169,7 @@ def kl_cat(q, log_q, log_p):
     Returns:
         (B,) divergences.
     """
+    _broadcast(q=q, log_q=log_q, log_p=log_p)
     # Where q is 0 its term is 0, though log q is −inf.
     return torch.where(q > 0, q * (log_q - log_p), 0).sum(-1)
 
@@ -172,6 +185,7 @@ def kl_normal(qm, qv, pm, pv):
     Returns:
         (B,) divergences.
     """
+    _broadcast(qm=qm, qv=qv, pm=pm, pv=pv)
     ratio = qv / pv
     return 0.5 * (ratio - 1 - torch.log(ratio) + (qm - pm).square() / pv).sum(-1)
 
@@ -200,7 +214,7 @@ def log_sum_exp(x, dim=0):
 _ELSEWHERE = {
     "save_model_by_name": "checkpoints",
     "load_model_by_name": "checkpoints",
-    "prepare_writer": "runs",
+    "prepare_writer": "logs",
     "log_summaries": "train",
     "reset_weights": "train",
     "evaluate_lower_bound": "evaluate",

@@ -67,3 +67,14 @@ def run(start):
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return completed
+
+
+@pytest.fixture(scope="session")
+def nursery():
+    """Forks scripts in milliseconds, from a process that has imported torch (tests/faults)."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux: fork, namespaces, another process's clock")
+    from processes import Nursery
+
+    with Nursery() as started:
+        yield started

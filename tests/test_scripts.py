@@ -103,11 +103,21 @@ BAD = [
     ("--device", "abacus"),
     ("--dataset", "cats"),
     ("--overwrite", "2"),
+    ("--iter_save", "0"),
+    ("--save_every_seconds", "0"),
+    ("--threads", "-1"),
+    ("--resume", "1"),
     ("--nonsense", "1"),
 ]
 BAD_MODEL_FLAGS = {
-    "run_vae.py": [("--z", "0"), ("--z", "2.5"), ("--beta", "-1"), ("--beta", "inf")],
-    "run_gmvae.py": [("--z", "0"), ("--k", "-1"), ("--k", "0"), ("--beta", "x")],
+    "run_vae.py": [
+        ("--z", "0"),
+        ("--z", "10001"),
+        ("--z", "2.5"),
+        ("--beta", "-1"),
+        ("--beta", "inf"),
+    ],
+    "run_gmvae.py": [("--z", "0"), ("--k", "-1"), ("--k", "100001"), ("--beta", "x")],
     "run_ssvae.py": [("--gw", "-1"), ("--cw", "nan"), ("--n_labels", "0"), ("--n_labels", "60001")],
 }
 

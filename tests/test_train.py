@@ -9,7 +9,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from codebase import checkpoints, data, evaluate, train
+from codebase import checkpoints, data, evaluate, resume, train
 from codebase.errors import UserError
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
@@ -100,7 +100,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits):
 def test_a_state_of_another_model_is_refused(here, digits):
     state = here / "resume.pt"
     fit(built("vae"), digits, 2, state_path=state)
-    with pytest.raises(UserError, match="not the state of this training"):
+    with pytest.raises(UserError, match="does not fit this model"):
         fit(built("gmvae"), digits, 4, state_path=state)
 
 
@@ -181,6 +181,42 @@ def test_a_number_that_goes_wrong_stops_the_run_and_is_named(here, digits, term,
     assert replay["train_positions"] == loader.drawn.tolist()
 
 
+def test_what_went_wrong_unseen_is_not_saved(here, digits):
+    """Timed saves wait until the numbers since the last look are known to be finite."""
+    state = here / "resume.pt"
+    with pytest.raises(UserError, match="at iteration 77"):
+        fit(Exploding("gen/rec", 77), digits, 100, state_path=state, save_every_seconds=0)
+    assert resume.read(state)["step"] == 50
+
+
+def test_weights_that_are_not_finite_are_not_saved(here, digits):
+    with pytest.raises(UserError, match="at iteration 1: a weight is not finite"):
+        fit(built("vae"), digits, 1, lr=1e39)
+    assert not list((here / "checkpoints" / "vae").iterdir())
+
+
+class Signalling(Log):
+    """A log that is sent a signal while it is written."""
+
+    def add_scalar(self, tag, value, step):
+        if not self.scalars:
+            signal.raise_signal(signal.SIGINT)
+        super().add_scalar(tag, value, step)
+
+
+def test_a_signal_after_the_step_is_answered_by_the_next_one(here, digits, capsys):
+    with pytest.raises(SystemExit):
+        fit(built("vae"), digits, 100, writer=Signalling())
+    assert "at iteration 51; saved in" in capsys.readouterr().out
+    assert checkpoints.model_path("vae", 51).exists()
+
+
+def test_a_signal_at_the_very_end_is_not_lost(here, digits):
+    with pytest.raises(SystemExit):
+        fit(built("vae"), digits, 50, writer=Signalling())
+    assert checkpoints.model_path("vae", 50).exists()
+
+
 def test_a_gradient_that_goes_wrong_is_named(here, digits):
     class Kinked(VAE):
         """Its loss is finite, its gradient at 0 is not."""
@@ -220,27 +256,6 @@ def test_a_signal_finishes_the_step_saves_and_ends(here, digits, number):
     checkpoints.load_model_by_name(saved, 7)
     fit(whole, digits, 7)
     assert same_weights(saved, whole)
-
-
-def test_a_signal_between_steps_saves_too(here, digits):
-    class Ringing(Log):
-        def add_scalar(self, tag, value, step):
-            if not self.scalars:
-                signal.raise_signal(signal.SIGINT)
-            super().add_scalar(tag, value, step)
-
-    with pytest.raises(SystemExit):
-        fit(built("vae"), digits, 100, writer=Ringing())
-    assert (here / "checkpoints" / "vae" / "model-00051.pt").exists()
-
-
-def test_a_broken_state_is_never_saved(here, digits):
-    state = here / "resume.pt"
-    with pytest.raises(UserError, match="at iteration 10"):
-        fit(Exploding("gen/rec", 10), digits, 40, state_path=state, save_every_seconds=1e-9)
-    saved = torch.load(state, weights_only=True)
-    assert saved["step"] == 9
-    assert all(torch.isfinite(w).all() for w in saved["model"].values())
 
 
 def test_a_solution_may_log_plain_numbers(here, digits):

@@ -48,6 +48,8 @@ class GMVAE(VAE):
 
     def sample_z(self, batch):
         """Latents from the prior, (batch, Z): a component each, uniformly, then its Gaussian."""
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, got {batch}")
         m, v = self.z_prior
         component = torch.randint(self.k, (batch,), device=m.device)
         return ut.sample_gaussian(m[0, component], v[0, component])

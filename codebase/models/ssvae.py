@@ -46,7 +46,7 @@ class SSVAE(StandardNormalPrior):
         y_dim=10,
         labeled_elbo=False,
     ):
-        if gen_weight < 0 or class_weight < 0:
+        if not (gen_weight >= 0 and class_weight >= 0):
             raise ValueError(
                 f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
             )
@@ -123,6 +123,11 @@ class SSVAE(StandardNormalPrior):
             x: (B, 784) unlabelled images in {0, 1}.
             xl, yl: (L, 784) and one-hot (L, Y), the labelled pairs.
         """
+        if yl.shape != (len(xl), self.y_dim):
+            raise ValueError(
+                f"xl and yl must be (L, 784) and (L, {self.y_dim}), "
+                f"got {tuple(xl.shape)} and {tuple(yl.shape)}"
+            )
         ce = self.classification_cross_entropy(xl, yl)
         loss = self.class_weight * ce
         summaries = {"class/ce": ce}

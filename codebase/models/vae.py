@@ -52,7 +52,7 @@ class VAE(StandardNormalPrior):
     """
 
     def __init__(self, nn="v1", name="vae", z_dim=2, beta=1.0):
-        if beta < 0:
+        if not beta >= 0:
             raise ValueError(f"beta must be at least 0, got {beta}")
         super().__init__()
         self.name, self.z_dim, self.beta = name, z_dim, beta

@@ -1,0 +1,73 @@
+"""The state an interrupted training goes on from, bit for bit on a CPU."""
+
+import torch
+
+from codebase import checkpoints
+from codebase.errors import UserError
+from codebase.process import random_state, set_random_state
+
+ADVICE = "Start anew with --overwrite 1."
+
+
+def save(path, step, model, optimizer, stream):
+    """Writes everything the iterations after `step` depend on, atomically."""
+    state = {
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict()["state"],
+        "stream": stream.state_dict(),
+        "random": random_state(),
+    }
+    checkpoints.save(path, state)
+
+
+def read(path):
+    """What `save` wrote.
+
+    Raises:
+        UserError: it is damaged or something else; the sentence says how to go on.
+    """
+    try:
+        state = checkpoints.load(path, "cpu")
+    except UserError as error:
+        raise UserError(f"{error} {ADVICE}") from error
+    if not isinstance(state, dict) or type(state.get("step")) is not int or state["step"] < 0:
+        raise UserError(f"{path} holds no state of a training.{checkpoints.others(path)} {ADVICE}")
+    return state
+
+
+def restore(path, model, optimizer, stream):
+    """Puts what `save` wrote back into its arguments and torch's generators.
+
+    The optimizer keeps its own settings; its moments and step counts are the file's.
+
+    Returns:
+        The step it was saved after.
+    Raises:
+        UserError: as `read`, and when the state is that of another training.
+    """
+    state, advice = read(path), f"{checkpoints.others(path)} {ADVICE}"
+    try:
+        checkpoints.fit(model, state["model"], path, advice)
+        _restore_moments(optimizer, state["optimizer"])
+        stream.load_state_dict(state["stream"])
+        set_random_state(state["random"])
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise UserError(f"{path} is not the state of this training ({reason}).{advice}") from error
+    return state["step"]
+
+
+def _restore_moments(optimizer, moments):
+    """Adam's state by the parameter's number; a parameter without a gradient so far has none."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, found in moments.items():
+        like = parameters[range(len(parameters)).index(number)]
+        expected = {"step": torch.tensor(0.0), "exp_avg": like, "exp_avg_sq": like}
+        if found.keys() != expected.keys():
+            raise ValueError(f"parameter {number} of the optimizer has {', '.join(found)}")
+        for key, value in found.items():
+            if fault := checkpoints.misfit(value, expected[key]):
+                raise ValueError(f"{key} of the optimizer's parameter {number} {fault}")
+    settings = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": settings})

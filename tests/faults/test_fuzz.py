@@ -1,0 +1,266 @@
+"""Files nobody would write, by the thousand: read well or refused in one clear sentence."""
+
+import io
+import json
+
+import mutants
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_data import write_idx
+
+from codebase import checkpoints, data, datasets, resume, runs, train
+from codebase.errors import UserError
+from codebase.flags import parser
+
+SHORT, LONG = 150, 10_000
+FORMS = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.slow)]
+
+
+def fuzz(strategy, examples, trial, capsys):
+    """Tries so many inputs; trial(input) says whether it was read, and nothing may escape it.
+
+    Fails if a UserError is not one sentence that names a file.
+    """
+    tried = {"read": 0, "refused": 0}
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def attempt(content):
+        try:
+            trial(content)
+            tried["read"] += 1
+        except UserError as error:
+            message = str(error)
+            assert "\n" not in message
+            assert any(part in message for part in (".pt", ".json", "-ubyte", "The run "))
+            tried["refused"] += 1
+
+    attempt()
+    assert tried["refused"] > examples / 4
+    if examples == LONG:
+        with capsys.disabled():
+            print(f"\n{sum(tried.values()):,} inputs: {tried}")
+
+
+class Small(torch.nn.Module):
+    """As a model, but tiny, so that faults meet the structure of its files, not its numbers."""
+
+    name = "small"
+
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Linear(2, 1)
+        self.b = torch.nn.Parameter(torch.ones(1), requires_grad=False)
+
+    def loss(self, x):
+        loss = self.a(x).square().mean()
+        return loss, {"train/loss": loss}
+
+
+def training():
+    """A model, its optimizer and its minibatches, after three steps."""
+    torch.manual_seed(0)
+    model = Small()
+    x = torch.tensor([[0, 255]] * 5, dtype=torch.uint8)
+    stream = data.Stream(data.Batches(x, torch.arange(5), 2, data.generator(0)), None, "cpu")
+    optimizer = train.adam(model)
+    for _ in range(3):
+        train.update(model, optimizer, stream.draw()[2])
+    return model, optimizer, stream
+
+
+def packed(content, **options):
+    file = io.BytesIO()
+    torch.save(content, file, **options)
+    return file.getvalue()
+
+
+def formats(content):
+    """torch's two file formats."""
+    return [packed(content), packed(content, _use_new_zipfile_serialization=False)]
+
+
+def files_like(good):
+    """Any bytes; spoiled files; spoiled ones whose checksums hold; good ones of other content."""
+    several = formats(good)
+    return st.one_of(
+        st.binary(max_size=300),
+        mutants.spoiled(several),
+        mutants.repacked(several[:1]),
+        mutants.other_values(good, VALUES).map(packed),
+    )
+
+
+TENSORS = st.sampled_from(
+    [
+        torch.zeros(0),
+        torch.zeros(2, dtype=torch.int64),
+        torch.full((1, 2), torch.inf),
+        torch.full((1,), 1e300, dtype=torch.float64),
+        torch.zeros(1, 2, dtype=torch.complex64),
+        torch.zeros(1, 2).to_sparse(),
+        torch.zeros(1, 2, device="meta"),
+        torch.zeros(5056, dtype=torch.uint8),
+        torch.tensor([4, 3, 2, 1, 9]),
+    ]
+)
+VALUES = st.one_of(
+    st.none(), st.integers(), st.floats(), st.text(max_size=3), st.just([]), st.just({}), TENSORS
+)
+
+
+@pytest.mark.parametrize("examples", FORMS)
+def test_checkpoints(examples, here, capsys):
+    model, path = Small(), here / "x.pt"
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    good = {k: v + 1 for k, v in before.items()}
+
+    def trial(content):
+        path.write_bytes(content)
+        try:
+            checkpoints.load_weights(model, path)
+        except UserError:
+            assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+            raise
+        assert all(torch.isfinite(v).all() for v in model.state_dict().values())
+        model.load_state_dict(before)
+
+    fuzz(files_like(good), examples, trial, capsys)
+
+
+@pytest.mark.parametrize("examples", FORMS)
+def test_resume_states(examples, here, capsys):
+    path = here / "resume.pt"
+    resume.save(path, 3, *training())
+    good = torch.load(path, weights_only=True)
+    model, optimizer, stream = training()
+
+    def trial(content):
+        path.write_bytes(content)
+        step = resume.restore(path, model, optimizer, stream)
+        assert step >= 0
+        for _ in range(3):  # what was read can be gone on from
+            summaries = train.update(model, optimizer, stream.draw()[2])
+        assert set(summaries) == {"train/loss", "train/grad_norm"}
+
+    fuzz(files_like(good), examples, trial, capsys)
+
+
+@pytest.mark.parametrize("examples", FORMS)
+def test_idx_files(examples, here, capsys, monkeypatch):
+    monkeypatch.setattr(
+        datasets, "IDX_FILES", {k: (5, *shape[1:]) for k, shape in datasets.IDX_FILES.items()}
+    )
+    raw = here / "MNIST" / "raw"
+    write_idx(raw, labels=9)
+    good = {name: (raw / name).read_bytes() for name in datasets.IDX_FILES}
+
+    def trial(spoiled):
+        name, content = spoiled
+        for other, whole in good.items():
+            (raw / other).write_bytes(content if other == name else whole)
+        dataset = datasets.load("mnist", here)
+        assert dataset.train_x.shape == dataset.test_x.shape == (5, 784)
+        for labels in (dataset.train_y, dataset.test_y):
+            assert labels.shape == (5,)
+            assert labels.min() >= 0
+            assert labels.max() <= 9
+
+    def contents(name):
+        spoiled = st.binary(max_size=100) | mutants.spoiled([good[name]])
+        # Wrong numbers in a file of the right length.
+        header = len(good[name]) - 5 * (784 if "images" in name else 1)
+        changed = st.binary(min_size=header, max_size=header).map(
+            lambda start: start + good[name][header:]
+        )
+        return st.tuples(st.just(name), spoiled | changed)
+
+    fuzz(st.one_of([contents(name) for name in good]), examples, trial, capsys)
+
+
+def spoiled_json(good):
+    """Spoiled text, and JSON that is not what it should be."""
+    leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    nests = st.recursive(
+        leaves,
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+    text = json.dumps(good).encode()
+    deep = st.integers(10_000, 100_000).map(lambda n: b"[" * n)
+    return st.one_of(
+        st.binary(max_size=100),
+        mutants.spoiled([text]),
+        mutants.other_values(good, nests).map(lambda value: json.dumps(value).encode()),
+        st.binary(max_size=3).map(lambda tail: text + tail),
+        deep,
+    )
+
+
+@pytest.fixture
+def opened(here, monkeypatch):
+    """Opens a run of run_vae.py on five images."""
+    x = torch.zeros(5, 784, dtype=torch.uint8)
+    five = datasets.Dataset("digits", x, torch.arange(5), x, torch.arange(5))
+    monkeypatch.setattr(datasets, "load", lambda *_: five)
+    monkeypatch.setattr(runs, "_versions", dict)
+    p, _ = parser("", iter_max=10)
+
+    def run(*flags):
+        return runs.Run(p, p.parse_args(list(flags)), "model=vae", named=[])
+
+    return run
+
+
+def close(run):
+    """As a process that ends."""
+    run.writer.close()
+    run.lock.release()
+
+
+@pytest.mark.parametrize("examples", FORMS)
+def test_flags_json(examples, opened, capsys):
+    run = opened()
+    close(run)
+    path = run.folder / "flags.json"
+    good = json.loads(path.read_text())
+
+    def trial(content):
+        path.write_bytes(content)
+        try:
+            close(opened())
+        finally:
+            (run.folder / "lock").unlink()
+        assert json.loads(path.read_text()) == good
+
+    fuzz(spoiled_json(good), examples, trial, capsys)
+
+
+@pytest.mark.parametrize("examples", FORMS)
+def test_results_json(examples, opened, capsys):
+    run = opened("--train", "0")
+    run.folder.mkdir(parents=True)
+    run.finish({})
+    good = json.loads(run.results_path.read_text())
+    good["training"] = {"iterations": 10, "seconds": 1.5}
+
+    def trial(content):
+        run.results_path.write_bytes(content)
+        try:
+            run.finish({})
+        except UserError:
+            assert run.results_path.read_bytes() == content
+            raise
+        assert json.loads(run.results_path.read_text())["numbers"] == {}
+
+    fuzz(spoiled_json(good), examples, trial, capsys)

@@ -1,0 +1,76 @@
+"""A long training in short steps: memory stays flat."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_fuzz import Small
+from tqdm import tqdm
+
+from codebase import data, logs, train
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident():
+    """Megabytes of memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 1e6
+
+
+def soak(steps, every):
+    """Trains with log, checkpoints and states; MB by iteration, looked at every so often."""
+    torch.manual_seed(0)
+    x = torch.randint(0, 256, (1000, 2), dtype=torch.uint8)
+    model = Small()
+    loader = data.Batches(x, torch.zeros(1000), 7, data.generator(0))
+    writer = logs.prepare_writer("soak", overwrite_existing=True)
+    held = {}
+
+    def look(step):
+        held[step] = resident()
+        # The folder would fill with thousands of checkpoints; the last one is enough.
+        for old in sorted(Path("checkpoints/small").glob("model-*.pt"))[:-1]:
+            old.unlink()
+
+    with open(os.devnull, "w") as nowhere:
+        train.train(
+            model,
+            loader,
+            None,
+            "cpu",
+            lambda **options: tqdm(file=nowhere, **options),
+            writer,
+            iter_max=steps,
+            iter_save=every,
+            state_path=Path("checkpoints/small/resume.pt"),
+            save_every_seconds=1,
+            on_checkpoint=look,
+        )
+    writer.close()
+    return held
+
+
+def slope(held, warm):
+    """MB per 10,000 iterations, fitted to what was held after the warm-up."""
+    steps = [step for step in held if step > warm]
+    return np.polyfit(steps, [held[step] for step in steps], 1)[0] * 10_000
+
+
+def test_memory_stays_flat(here):
+    assert slope(soak(6_000, every=250), warm=2_000) < 1
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_for_as_many_steps_as_four_hours(here, capsys):
+    """Four hours of the SSVAE at 25 iterations a second, the textbook's pace on two cores."""
+    steps = 4 * 3600 * 25
+    held = soak(steps, every=1_000)
+    found = slope(held, warm=50_000)
+    with capsys.disabled():
+        last = held[steps]
+        print(f"\n{steps:,} iterations: {found:+.4f} MB per 10,000, {last:.1f} MB in the end")
+    assert found < 1
