@@ -1,6 +1,10 @@
 """Ways in which a submission gives no answer, each with a note to its author."""
 
+import re
+
 from grading.messages import Note
+
+RETURN_OF_NAMES = re.compile(r"return [\w, ()]+")
 
 
 class Failure(Exception):
@@ -27,7 +31,7 @@ def of_error(error):
     place = f"{_text(error, 'file')}:{line}" if "file" in error else "?"
     gap = kind == "NotImplementedError"
     # The starter code's gaps end in `return z` with z never computed.
-    gap |= kind in ("NameError", "UnboundLocalError") and text.startswith("return")
+    gap |= kind in ("NameError", "UnboundLocalError") and bool(RETURN_OF_NAMES.fullmatch(text))
     gap |= kind == "returned" and message in ("NoneType", "ellipsis")
     if gap:
         return NotImplementedYet(Note("not_implemented", place=place))

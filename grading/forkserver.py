@@ -16,6 +16,8 @@ import signal
 import socket
 import sys
 
+import torch
+
 from grading import lockdown, worker
 
 MAX_REQUEST = 1 << 16
@@ -37,6 +39,7 @@ def main(arguments):
 def attend(control):
     """Serve until the grader closes its end, then leave no session behind."""
     silence()
+    torch.ones(1, requires_grad=True).sum().backward()  # what the first one sets up, once for all
     sessions = set()
     try:
         while True:

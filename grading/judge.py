@@ -167,17 +167,24 @@ def _run(group, session, rng, submission, unusable):
         blocked = Failure(Note("file_missing", path=f"codebase/{gone}"))
     elif unusable and group.target not in FILES:
         blocked = unusable
-    results = []
-    for check in group.checks:
-        try:
-            if blocked:
-                raise blocked
-            with session.limited():
-                finding = check.judge(lab)
-            results.append(Result(check, group.item, finding))
-        except Failure as failure:
-            implemented = not isinstance(failure, NotImplementedYet)
-            finding = Finding(False, failure.note)
-            results.append(Result(check, group.item, finding, False, implemented))
+    results = [_result(check, group.item, lab, blocked) for check in group.checks]
     return results, lab.hopeless is not None
 
+
+def _result(check, item, lab, blocked):
+    try:
+        if blocked:
+            raise blocked
+        with lab.session.limited(), np.errstate(all="ignore"):
+            return Result(check, item, _judged(check, lab))
+    except Failure as failure:
+        implemented = not isinstance(failure, NotImplementedYet)
+        return Result(check, item, Finding(False, failure.note), False, implemented)
+
+
+def _judged(check, lab):
+    """A check's finding; arrays that no honest code sends must not upset the grader."""
+    try:
+        return check.judge(lab)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise Failure(Note("talked_nonsense")) from error

@@ -120,9 +120,7 @@ def _linux_namespaces(scratch):
             "=QQQQ", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, 0, 0
         )
         size = ctypes.c_size_t(len(attributes))
-        _call(
-            libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, size)
-        )
+        _call(libc.syscall(SYS_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, size))
         options = f"size={SCRATCH_BYTES},nr_inodes=4096,mode=0700".encode()
         flags = MS_NOSUID | MS_NODEV
         _call(libc.mount(b"tmpfs", os.fsencode(scratch), b"tmpfs", flags, options))

@@ -118,6 +118,10 @@ MESSAGES = {
         "the bound's slope along a step in {part} against its gradient's: {then}",
         "pendiente de la cota a lo largo de un paso en {part}, contra la de su gradiente: {then}",
     ),
+    "sharp": (
+        "with posteriors of variance 1e-8, where z is all but m: {then}",
+        "con posteriores de varianza 1e-8, donde z es casi m: {then}",
+    ),
     "no_spread": (
         "the draws do not vary as samples should",
         "las muestras no varían como deberían",
@@ -130,7 +134,10 @@ MESSAGES = {
         "the noise of different elements is not independent",
         "el ruido de distintos elementos no es independiente",
     ),
-    "not_normal": ("the noise is not normally distributed", "el ruido no tiene distribución normal"),
+    "not_normal": (
+        "the noise is not normally distributed",
+        "el ruido no tiene distribución normal",
+    ),
     "correlation": (
         "correlation of kl and rec over repeated calls: {then}",
         "correlación entre kl y rec en llamadas repetidas: {then}",
@@ -160,7 +167,7 @@ MESSAGES = {
     ),
     "iwae_absent": ("not implemented, and not required", "no implementado, y no es obligatorio"),
     "iwae_right": ("implemented, and right", "implementado, y correcto"),
-    "stand_in": (
+    "report.stand_in": (
         "judged with this project's {names} in place of the submitted one, which lost its own "
         "points already",
         "evaluado con {names} de este proyecto en lugar de lo entregado, que ya perdió sus propios "
@@ -202,8 +209,10 @@ MESSAGES = {
         "falta el factor ½ de (x − m)²/v",
     ),
     "cause.half_missing_log_v": ("the factor ½ of log v is missing", "falta el factor ½ de log v"),
-    "cause.half_missing": ("the value is twice ours: a factor ½ is missing", "el valor es el doble "
-        "del nuestro: falta un factor ½"),
+    "cause.half_missing": (
+        "the value is twice ours: a factor ½ is missing",
+        "el valor es el doble del nuestro: falta un factor ½",
+    ),
     "cause.log_v_missing": ("the term with log v is missing", "falta el término con log v"),
     "cause.log_v_sign": ("the sign of log v is wrong", "el signo de log v es incorrecto"),
     "cause.s_in_log": (
@@ -226,7 +235,10 @@ MESSAGES = {
         "looks like log_sum_exp where log_mean_exp belongs: the weights 1/k are missing",
         "parece log_sum_exp donde corresponde log_mean_exp: faltan los pesos 1/k",
     ),
-    "cause.log_k_doubled": ("the weights 1/k are counted twice", "los pesos 1/k se cuentan dos veces"),
+    "cause.log_k_doubled": (
+        "the weights 1/k are counted twice",
+        "los pesos 1/k se cuentan dos veces",
+    ),
     "cause.log_k_sign": (
         "log k is added instead of subtracted",
         "log k se suma en lugar de restarse",

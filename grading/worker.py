@@ -23,13 +23,14 @@ MAX_REQUEST = 1 << 30
 MAX_TEXT = 500
 PACKAGE = "codebase"
 
-# What student code likes to import and no graded function needs: where such a module is not
-# installed, an empty one stands in for it.
-DISPENSABLE = {
-    "IPython", "PIL", "cv2", "imageio", "ipywidgets", "matplotlib", "pandas", "scipy", "seaborn",
-    "skimage", "sklearn", "tensorboard", "tensorboardX", "tensorflow", "torchvision", "tqdm",
-    "wandb",
+# What submissions import for data and pictures, and no graded function needs: an empty module is
+# there instead, so that nothing of it has to be installed, or waited for.
+REPLACED = {
+    "IPython", "cv2", "ipywidgets", "matplotlib", "pandas", "seaborn", "skimage", "sklearn",
+    "tensorboard", "tensorboardX", "tensorflow", "torchvision", "wandb",
 }  # fmt: skip
+# The same, but only where they are not installed: torch itself may import these.
+REPLACED_IF_ABSENT = {"PIL", "imageio", "scipy", "tqdm"}
 
 
 def serve(requests, replies, folder, guards):
@@ -41,7 +42,8 @@ def serve(requests, replies, folder, guards):
         guards: what `lockdown.confine` got; told to the grader before any submitted code runs.
     """
     sys.path.insert(0, str(folder))
-    sys.meta_path.append(Placeholders())
+    sys.meta_path.insert(0, Placeholders(REPLACED))
+    sys.meta_path.append(Placeholders(REPLACED_IF_ABSENT))
     wire.send(replies, {"guards": guards})
     models = {}
     while True:
@@ -281,10 +283,13 @@ class quiet:
 
 
 class Placeholders:
-    """Finds empty modules for DISPENSABLE ones that are not installed; asked last."""
+    """An importer of empty modules, for the packages of the given names."""
+
+    def __init__(self, packages):
+        self.packages = packages
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in DISPENSABLE:
+        if name.partition(".")[0] in self.packages:
             return importlib.util.spec_from_loader(name, self, is_package=True)
         return None
 

@@ -89,29 +89,25 @@ def extremes(lab):
     """Far from the mean, at tiny and large variances, in many dimensions."""
     x, m, _ = lab.case(4, 784)
     tiny = np.full_like(x, 1e-8)
+    # Where plain values are wrong already, only finiteness is judged.
+    right = all(close(got, oracles.log_normal(*case)) for case, got in lab.answers())
     for name, case in {
         "v = 1e-8": (single(m + 1e-3), m, single(tiny)),
         "v = 1e8": (x, m, np.full_like(x, 1e8)),
         "|x − m| = 300 √v": (single(x + 300), m, np.full_like(x, 1.0)),
     }.items():
         got, expected = lab.value(*case), oracles.log_normal(*case)
-        if not close(got, expected, 1e-3, 1e-3) and not _off_by_formula(lab):
-            return Finding(False, Note("at", where=name, then=worst(got, expected)))
-        if not np.all(np.isfinite(got)):
+        finite = np.all(np.isfinite(got)) and got.size == expected.size
+        if not finite or (right and not close(got, expected, 1e-3, 1e-3)):
             return Finding(False, Note("at", where=name, then=worst(got, expected)))
     return Finding(True)
-
-
-def _off_by_formula(lab):
-    """Whether plain values are wrong already: then only finiteness is judged at the extremes."""
-    return any(not close(got, oracles.log_normal(*case)) for case, got in lab.answers())
 
 
 def gradient(lab):
     """By x, m and v."""
     x, m, v = lab.case(5, 6)
     c = single(lab.rng.normal(size=5))
-    value, found = lab.gradients(c, x, m, v)
+    _, found = lab.gradients(c, x, m, v)
     d = (x - m) / v
     for got, sign_and_size, name in zip(
         found, (-d, d, 0.5 * (d**2 - 1 / v)), lab.signature, strict=True
@@ -153,6 +149,7 @@ def _wrong_mixtures(z, m, v):
         yield "cause.mean_of_logs", each.mean(-1)
         yield "cause.sum_of_logs", each.sum(-1)
         yield "cause.largest_component", each.max(-1)
+        yield "cause.largest_component", each.max(-1) - np.log(k)
         yield "cause.per_coordinate", oracles.log_mean_exp(coordinates, axis=1).sum(-1)
         yield "cause.v_as_s", oracles.log_normal_mixture(z, m, v**2)
         yield "cause.sign", -right
@@ -191,6 +188,7 @@ def mixture_shape(lab):
 def mixture_stability(lab):
     """Far from every component, where densities are 0 in float32, and at a component's peak."""
     z, m, v = lab.case()
+    # Where plain values are wrong already, only finiteness is judged.
     right = all(close(got, oracles.log_normal_mixture(*case)) for case, got in lab.answers())
     for name, case in {
         "|z − m| ≈ 100 √v": (single(z + 100), m, np.full_like(v, 1.0)),

@@ -62,9 +62,8 @@ def mean(lab):
         return Finding(True)
     i = int(np.argmax(np.nan_to_num(ours / tolerance, nan=np.inf)))
     ignored = np.all(np.abs(theirs) <= limit(len(m)) * error + 1e-6)
-    return Finding(
-        False, numbers(m[i], theirs[i], tolerance[i]), Note("cause.mean_ignored") if ignored else None
-    )
+    cause = Note("cause.mean_ignored") if ignored else None
+    return Finding(False, numbers(m[i], theirs[i], tolerance[i]), cause)
 
 
 def variance(lab):
@@ -128,6 +127,12 @@ GROUP = Group(
     Samples,
     tuple(
         Check(f"sample_gaussian.{judge.__name__}", points, judge)
-        for judge, points in ((shape, 1), (mean, 2), (variance, 3), (distribution, 1), (gradient, 2))
+        for judge, points in (
+            (shape, 1),
+            (mean, 2),
+            (variance, 3),
+            (distribution, 1),
+            (gradient, 2),
+        )
     ),
 )

@@ -17,7 +17,7 @@ class SsvaeLab(BoundLab):
     """Questions to the SSVAE. Per-label quantities are (…, B, 10)."""
 
     model, terms = "SSVAE", ("nelbo", "kl_z", "kl_y", "rec")
-    calls, samples, images = 64, 32, 4
+    calls, samples, images = 40, 24, 3
 
     def arrange(self, scene, state):
         # A label is one input among 794, or 74: as initialized, it would hardly matter.
@@ -73,7 +73,7 @@ class SsvaeLab(BoundLab):
         q = np.exp(log_q)
         m, v = self.posterior(scene, n)
         z, rec = self.drawn(scene, n)
-        one = ((oracles.log_normal(z, m, v) - oracles.log_normal(z, 0.0, np.ones(z.shape[-1]))) * q)
+        one = (oracles.log_normal(z, m, v) - oracles.log_normal(z, 0.0, np.ones(z.shape[-1]))) * q
         kl_z = (q * oracles.kl_normal(m, v)).sum(-1).mean()
         kl_y = (q * (log_q + np.log(LABELS))).sum(-1).mean()
         return {
@@ -140,7 +140,7 @@ def kl_z(lab):
         yield "cause.v_as_s", (q[..., 0] * oracles.kl_normal(m, v**2)).sum(-1).mean(), 1e-2
         yield "cause.mean_over_dim", want["kl_z"].mean / m.shape[-1], 1e-3
 
-    return term_check(lab, "kl_z", wrong, exact=True)
+    return term_check(lab, "kl_z", wrong, either=True)
 
 
 def rec(lab):
@@ -162,11 +162,13 @@ def rec(lab):
 
 def expectation(lab):
     """Over labels the expectation is exact: with sharp posteriors nothing is left to chance."""
-    got = lab.answers("sharp", 1, 24)["rec"]
+    got = lab.answers("sharp", 1, 16)["rec"]
     want = lab.expected("sharp", 1)["rec"]
     slack = FLOAT * abs(want.mean) + limit() * want.spread
     if got.std() > slack:
-        return Finding(False, Note("spread", spread=f"{got.std():.3g}"), Note("cause.sampled_label"))
+        return Finding(
+            False, Note("spread", spread=f"{got.std():.3g}"), Note("cause.sampled_label")
+        )
     if abs(got.mean() - want.mean) <= slack:
         return Finding(True)
     each = lab.drawn("sharp", 1)[1].mean(axis=0)[0]
