@@ -71,7 +71,7 @@ class Verdict:
         return sum(self.earned(item) for item in POINTS)
 
 
-def judge(submission, launcher, limits, seed):
+def judge(submission, launcher, limits, seed, only=None):
     """Judge a submission.
 
     Args:
@@ -79,6 +79,7 @@ def judge(submission, launcher, limits, seed):
         launcher: starts its processes.
         limits: sandbox.Limits.
         seed: of every random input.
+        only: targets to judge; all of them if not given. A group's inputs do not depend on it.
     Returns:
         Verdict.
     """
@@ -89,6 +90,8 @@ def judge(submission, launcher, limits, seed):
     try:
         unusable = _utils_failure(submission, own)
         for number, group in enumerate(GROUPS):
+            if only is not None and group.target not in only:
+                continue
             best, used = None, ()
             for used_now in _attempts(group, wrong, hopeless, unusable):
                 session = own

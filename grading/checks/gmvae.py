@@ -32,7 +32,8 @@ class GmvaeLab(VaeLab):
 
     def arrange(self, scene, state):
         name = self._prior_name(state)
-        m = self.rng.normal(size=(1, COMPONENTS, state[name].shape[2])) * 1.5
+        # Away from 0, so that N(0, I) is another prior.
+        m = self.rng.normal(size=(1, COMPONENTS, state[name].shape[2])) * 1.5 + 2
         v = np.exp(self.rng.uniform(np.log(0.3), np.log(1.5), m.shape))
         state[name] = np.concatenate([m, np.log(np.expm1(v))], axis=1)
         if scene == "aligned":

@@ -33,6 +33,22 @@ class Variant:
     cause: str | None = None
     base: str = "classic"
 
+    @property
+    def reach(self):
+        """Targets whose code this variant changes, or may use what it changes."""
+        bounds = ("VAE", "GMVAE", "SSVAE")
+        if self.where != "utils":
+            return bounds[:2] if (self.where, self.base) == ("VAE", "ours") else (self.where,)
+        functions = ("sample_gaussian", "log_normal", "log_normal_mixture")
+        if not self.code:
+            return (*functions, "given", *bounds)
+        changed = next(i for i, name in enumerate(functions) if f"def {name}(" in self.code)
+        return {
+            0: ("sample_gaussian", *bounds),
+            1: ("log_normal", "log_normal_mixture", *bounds[:2]),
+            2: ("log_normal_mixture", "GMVAE"),
+        }[changed]
+
     def apply(self, files):
         """The solution {path: text} with this variant in it."""
         code = textwrap.dedent(self.code).strip("\n")
