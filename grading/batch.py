@@ -33,6 +33,9 @@ def grade_all(args):
             from grading import training
 
             trained = training.judged(found, outcomes, launcher, args)
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     finally:

@@ -74,6 +74,10 @@ MESSAGES = {
         "las redes no responden como un encoder, un decoder y un clasificador: m y v > 0 por "
         "imagen, logits por píxel, dependientes de su entrada",
     ),
+    "other_networks": (
+        "the trained weights are not of the course's networks, so their numbers do not compare",
+        "los pesos entrenados no son de las redes del curso, así que sus números no se comparan",
+    ),
     "no_z_pre": (
         "the model has no parameter z_pre of shape (1, 2k, z_dim)",
         "el modelo no tiene un parámetro z_pre de forma (1, 2k, z_dim)",

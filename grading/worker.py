@@ -165,9 +165,10 @@ def bound(info, arrays, models):
 def training(info, arrays, models):
     """Train a model by this project's loop, data and protocol.
 
-    info: model; arguments; data, the folder of the data set; semisup; iterations; seed.
-    Returns the trained state.
+    info: model; arguments; data, the folder of the data set; semisup; iterations; batch_size; seed;
+    threads. Returns the trained state.
     """
+    torch.set_num_threads(info["threads"])
     data, datasets, loop = (package_module(name) for name in ("data", "datasets", "train"))
     dataset = datasets.load("mnist", info["data"])
     seed_all(info["seed"])

@@ -87,9 +87,6 @@ def test_no_new_processes_no_signals_no_network(misbehave):
         for code, kind in attempts.items()
     ]
     verdict = misbehave("done = []\n" + "\n".join(lines) + "\nassert not done, done", seconds=20)
-    assert {r.finding.seen.values.get("message", "") for r in verdict.results if r.finding.seen} & {
-        "[]"
-    } == set()
     assert "raised" not in notes(verdict), [
         r.finding.seen.say("en") for r in verdict.results if r.finding.seen
     ]
