@@ -56,12 +56,11 @@ def judged(found, outcomes, launcher, args):
     from codebase import datasets
     from codebase.errors import UserError
 
-    folder = Path(args.data_dir or "data").resolve()
     try:
-        dataset = datasets.load("mnist", folder)
+        dataset = datasets.load("mnist", Path(args.data_dir or "data"))
     except UserError as error:
         raise Refused(f"--train {args.train}: {error}") from error
-    bands = _full_bands() if args.train == "full" else _short_bands(dataset, folder, launcher, args)
+    bands = _full_bands() if args.train == "full" else _short_bands(dataset, launcher, args)
     lines = {}
     for (name, path), (_, verdict) in zip(found, outcomes, strict=True):
         if isinstance(verdict, str):
@@ -70,13 +69,13 @@ def judged(found, outcomes, launcher, args):
         lines[name] = []
         for task in TASKS:
             print(f"{name}: {task.item} …", file=sys.stderr)
-            lines[name] += _lines(task, submission, dataset, folder, launcher, args, bands)
+            lines[name] += _lines(task, submission, dataset, launcher, args, bands)
     return lines
 
 
-def _lines(task, submission, dataset, folder, launcher, args, bands):
+def _lines(task, submission, dataset, launcher, args, bands):
     try:
-        numbers = _numbers(task, _trained(task, submission, folder, launcher, args), dataset)
+        numbers = _numbers(task, _trained(task, submission, dataset, launcher, args), dataset)
     except Failure as failure:
         return [f"- {task.item}: {failure.note.say(args.lang)}"]
     lines = []
@@ -94,24 +93,33 @@ def _lines(task, submission, dataset, folder, launcher, args, bands):
     return lines
 
 
-def _trained(task, submission, folder, launcher, args):
+def _trained(task, submission, dataset, launcher, args):
     """The weights that the submission's model has after training."""
+    from codebase import data
+
     iterations = SHORT if args.train == "short" else task.iterations
     # Only what is graded and the networks are the submission's: the loop and the data are ours.
     files = {
-        path: data
-        for path, data in submission.files.items()
+        path: content
+        for path, content in submission.files.items()
         if path in GRADED or path.startswith("models/")
     }
     submission = dataclasses.replace(submission, files=files)
+    labelled_x, labelled_y = data.labelled(dataset)
+    arrays = {
+        "train_x": dataset.train_x.numpy(),
+        "train_y": dataset.train_y.numpy(),
+        "labelled_x": labelled_x.numpy(),
+        "labelled_y": labelled_y.numpy(),
+    }
     limits = Limits(60 + iterations * SECONDS_PER_ITERATION, int(args.memory * (1 << 30)))
     session = Session(launcher, submission.assemble, limits)
     try:
         _, state = session.ask(
             "training",
+            arrays,
             model=task.model,
             arguments=task.arguments,
-            data=str(folder),
             semisup=task.model == "SSVAE",
             iterations=iterations,
             batch_size=BATCH_SIZE,
@@ -150,12 +158,12 @@ def _full_bands():
     return {task.item: BANDS[task.bands] for task in TASKS}
 
 
-def _short_bands(dataset, folder, launcher, args):
+def _short_bands(dataset, launcher, args):
     """The numbers of this project's own code after as short a training, and what is near them."""
     ours = read("", Path(__file__).resolve().parent.parent / "codebase")
     bands = {}
     for task in TASKS:
-        numbers = _numbers(task, _trained(task, ours, folder, launcher, args), dataset)
+        numbers = _numbers(task, _trained(task, ours, dataset, launcher, args), dataset)
         asked = ("accuracy",) if task.model == "SSVAE" else ("nelbo", "kl", "rec")
         bands[task.item] = {
             name: (numbers[name], SHORT_SLACK.get(name, SHORT_NATS)) for name in asked

@@ -163,33 +163,28 @@ def bound(info, arrays, models):
 
 
 def training(info, arrays, models):
-    """Train a model by this project's loop, data and protocol.
+    """Train a model by this project's loop.
 
-    info: model; arguments; data, the folder of the data set; semisup; iterations; batch_size; seed;
-    threads. Returns the trained state.
+    info: model; arguments; semisup; iterations; batch_size; seed; threads. arrays: train_x uint8,
+    train_y; labelled_x grey, labelled_y one-hot. Returns the trained state.
     """
     torch.set_num_threads(info["threads"])
-    data, datasets, loop = (package_module(name) for name in ("data", "datasets", "train"))
-    dataset = datasets.load("mnist", info["data"])
+    data, loop = (package_module(name) for name in ("data", "train"))
+    given = {name: torch.tensor(a) for name, a in arrays.items()}
     seed_all(info["seed"])
     model = built(info, models)
-    seed, labelled = info["seed"], None
-    if info["semisup"]:
-        labelled = data.labelled(dataset, seed=seed)
-    loader = data.Batches(
-        dataset.train_x, dataset.train_y, info["batch_size"], data.generator(seed)
-    )
+    stream = data.generator(info["seed"])
     loop.train(
         model,
-        loader,
-        labelled,
+        data.Batches(given["train_x"], given["train_y"], info["batch_size"], stream),
+        (given["labelled_x"], given["labelled_y"]) if info["semisup"] else None,
         torch.device("cpu"),
         quiet,
         None,
         iter_max=info["iterations"],
         y_status="semisup" if info["semisup"] else "none",
     )
-    return {}, {name: t.detach().numpy() for name, t in model.state_dict().items()}
+    return {}, {name: array(t) for name, t in model.state_dict().items()}
 
 
 OPERATIONS = {f.__name__: f for f in (load, function, parameters, networks, bound, training)}

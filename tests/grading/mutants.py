@@ -235,7 +235,7 @@ WRONG = [
     mistake("log p − log q", "2.1", "sign", **bound(
         {"(ut.log_normal(z, m, v) - ut.log_normal_mixture(z, pm, pv))":
          "(ut.log_normal_mixture(z, pm, pv) - ut.log_normal(z, m, v))"}, "GMVAE")),
-    mistake("log q forgotten", "2.1", "no_log_q", **bound(
+    mistake("log q forgotten", "2.1", **bound(
         {"(ut.log_normal(z, m, v) - ut": "-(ut"}, "GMVAE")),
     mistake("the mixture of m", "2.1", **bound(
         {"log_normal_mixture(z, pm": "log_normal_mixture(m, pm"}, "GMVAE")),
