@@ -78,3 +78,54 @@ def nursery():
 
     with Nursery() as started:
         yield started
+
+
+# The grader: `pytest tests/grading --submission X.zip` judges that instead of testing the grader.
+
+
+def pytest_addoption(parser):
+    parser.addoption("--submission", help="a zip or folder to grade instead of testing the grader")
+
+
+def pytest_collection_modifyitems(config, items):
+    wanted = config.getoption("--submission") is not None
+    dropped = [item for item in items if (item.path.name == "test_submission.py") != wanted]
+    items[:] = [item for item in items if item not in dropped]
+    config.hook.pytest_deselected(items=dropped)
+
+
+@pytest.fixture(scope="session")
+def launcher():
+    """Starts the workers that submissions run in."""
+    from grading import sandbox
+
+    launcher = sandbox.launcher()
+    yield launcher
+    launcher.close()
+
+
+@pytest.fixture(scope="session")
+def solutions():
+    """{name: {path: text}} of two right solutions: this project's, and one in the starter's way."""
+    from grading.submission import GRADED
+
+    roots = {"ours": ROOT, "classic": ROOT / "tests" / "grading" / "classic"}
+    return {
+        name: {path: (root / "codebase" / path).read_text("utf-8") for path in GRADED}
+        for name, root in roots.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def grade(launcher):
+    """Judges a submission, {path: text}."""
+    from grading import sandbox
+    from grading.judge import judge
+    from grading.submission import Submission
+
+    def grade(files, seed=0, seconds=60.0, memory=4 << 30, only=None):
+        files = {path: text.encode() for path, text in files.items()}
+        submission = Submission("someone", "codebase", files)
+        return judge(submission, launcher, sandbox.Limits(seconds, memory), seed, only)
+
+    return grade

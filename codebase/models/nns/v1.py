@@ -1,9 +1,12 @@
-"""MLPs of two hidden layers of 300: encoder and decoder with ELU, classifier with ReLU."""
+"""MLPs of two hidden layers of 300: encoder and decoder with ELU, classifier with ReLU.
+
+encode, decode and classify are the names by which older solutions of the assignment call them.
+"""
 
 from torch import nn
 from torch.nn import functional as F
 
-from codebase.utils import gaussian_parameters
+from codebase import utils as ut
 
 X_DIM = 784
 HIDDEN = 300
@@ -60,7 +63,9 @@ class Encoder(nn.Module):
         check("x", x, X_DIM)
         if y is not None or self.y_dim:
             check("y", y, self.y_dim)
-        return gaussian_parameters(joint(self.net, x, y))
+        return ut.gaussian_parameters(joint(self.net, x, y))
+
+    encode = forward
 
 
 class Decoder(nn.Module):
@@ -78,6 +83,8 @@ class Decoder(nn.Module):
             check("y", y, self.y_dim)
         return joint(self.net, z, y)
 
+    decode = forward
+
 
 class Classifier(nn.Module):
     """q(y|x): images (…, 784) → logits (…, y_dim)."""
@@ -90,3 +97,5 @@ class Classifier(nn.Module):
     def forward(self, x):
         check("x", x, X_DIM)
         return self.net(x)
+
+    classify = forward

@@ -1,0 +1,60 @@
+"""Grade submissions of the assignment by what their code computes.
+
+Each submission runs in a process of its own, confined as far as the platform allows; 61 of the
+assignment's 100 points can be earned by code. See docs/grading.md.
+"""
+
+import argparse
+import sys
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    p.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a zip, a folder that holds a submission, or a folder of such zips and folders",
+    )
+    p.add_argument("--lang", choices=("en", "es"), default="en", help="language of the feedback")
+    p.add_argument("--out", default="grades", help="folder for grades.csv and the feedback files")
+    p.add_argument("--seed", type=_natural, help="of the inputs; drawn anew if not given")
+    p.add_argument("--jobs", type=_positive, help="submissions at a time; one per CPU core")
+    p.add_argument("--seconds", type=_seconds, default=20.0, help="wall-clock limit per check")
+    p.add_argument("--memory", type=_seconds, default=4.0, help="memory limit, in GiB")
+    p.add_argument(
+        "--train",
+        choices=("short", "full"),
+        help="also train the models: 1,000 iterations each, or the assignment's",
+    )
+    p.add_argument("--data_dir", help="folder of MNIST, for --train")
+    args = p.parse_args()
+
+    from grading.batch import grade_all
+
+    return grade_all(args)
+
+
+def _natural(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return value
+
+
+def _seconds(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

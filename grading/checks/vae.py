@@ -1,0 +1,94 @@
+"""Item 1.2: VAE.negative_elbo_bound(x) → nelbo, kl, rec."""
+
+import numpy as np
+
+from grading import oracles
+from grading.checks import bounds
+from grading.checks.base import Check, Finding, Group, numbers, once, single
+from grading.checks.bounds import FLOAT, BoundLab, Expected, term_check
+from grading.checks.iwae import iwae
+from grading.messages import Note
+
+
+class VaeLab(BoundLab):
+    """Questions to the VAE."""
+
+    model, arguments = "VAE", {"z_dim": 4}
+
+    @once
+    def expected(self, scene, n):
+        m, v = self.posterior(scene, n)
+        z, rec = self.drawn(scene, n)
+        samples = oracles.log_normal(z, m, v) - self.log_prior(scene, z)
+        return {"kl": self.kl(scene, n, samples), "rec": Expected.of(rec)}
+
+    def kl(self, scene, n, samples):
+        """The KL term: exact, with the spread of its one-sample estimate."""
+        m, v = self.posterior(scene, n)
+        return Expected(oracles.kl_normal(m, v).mean(), spread=Expected.of(samples).spread)
+
+    def log_prior(self, scene, z):
+        """log p(z): (…, Z) → (…)."""
+        return oracles.log_normal(z, 0.0, np.ones(z.shape[-1]))
+
+    def priors(self):
+        """Parameters of a learned prior: none."""
+        return {}
+
+    @once
+    def rec_with(self, how):
+        """The mean of −log p(x|z) with z drawn in a way it should not be."""
+        m, v = self.posterior("noisy", self.images)
+        e = self.rng.normal(size=(1 if how == "mean" else self.samples, *m.shape))
+        z = {"mean": m + 0 * e, "v as s": m + v * e, "prior": e}[how]
+        return self.rec_at("noisy", self.x(self.images), single(z)).mean()
+
+
+def kl(lab):
+    """KL(q(z|x) ‖ N(0, I)), in closed form or as an unbiased estimate."""
+
+    def wrong(lab):
+        m, v = lab.posterior("noisy", lab.images)
+        rec = lab.expected("noisy", lab.images)["rec"]
+        yield "cause.swapped", rec.mean, 10 * rec.error
+        yield from bounds.wrong_kls(m, v, lab.images)
+
+    return term_check(lab, "kl", wrong, either=True)
+
+
+def rec(lab):
+    """−E_q log p(x|z), by one sample z ~ q(z|x)."""
+    finding = term_check(lab, "rec", bounds.rec_causes)
+    got = lab.answers("noisy", lab.images, lab.calls)["rec"]
+    if finding.passed and not got.std() > 0:
+        return Finding(False, Note("no_spread"), Note("cause.no_sampling"))
+    return finding
+
+
+def stability(lab):
+    """A decoder that is sure of itself: pixels whose probability is 0 or 1 in float32."""
+    got = lab.answers("extreme", lab.images, 1)["rec"][0]
+    want = lab.expected("extreme", lab.images)["rec"].mean
+    # The sign and the kind of mean are judged elsewhere.
+    sizes = want, want * lab.images, want / bounds.PIXELS
+    if any(abs(abs(got) - size) <= FLOAT * size for size in sizes):
+        return Finding(True)
+    return Finding(False, numbers(want, got), Note("cause.no_logits"))
+
+
+GROUP = Group(
+    "VAE",
+    "1.2",
+    VaeLab,
+    (
+        Check("VAE.scalars", 1, bounds.scalars),
+        Check("VAE.total", 1, bounds.total),
+        Check("VAE.kl", 2, kl),
+        Check("VAE.rec", 2, rec),
+        Check("VAE.minibatch", 1, bounds.minibatch),
+        Check("VAE.stability", 1, stability),
+        Check("VAE.gradient", 1, bounds.gradient),
+        Check("VAE.iwae", 0, iwae),
+    ),
+    needs=("sample_gaussian", "log_normal", "log_normal_mixture"),
+)

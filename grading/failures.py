@@ -1,0 +1,54 @@
+"""Ways in which a submission gives no answer, each with a note to its author."""
+
+import re
+
+from grading.messages import Note
+
+RETURN_OF_NAMES = re.compile(r"return [\w, ()]+")
+
+
+class Failure(Exception):
+    """No answer came, and why.
+
+    Attributes:
+        note: to the submission's author.
+        final: asking the same again would end the same way and cost as long.
+    """
+
+    def __init__(self, note, final=False):
+        super().__init__(note.key)
+        self.note, self.final = note, final
+
+
+class NotImplementedYet(Failure):
+    """The function is still the starter code's gap."""
+
+
+def of_error(error):
+    """The Failure that a worker's description of an exception stands for."""
+    kind, message = _text(error, "type"), _text(error, "message")
+    line, text = error.get("line"), _text(error, "text")
+    place = f"{_text(error, 'file')}:{line}" if "file" in error else "?"
+    gap = kind == "NotImplementedError"
+    # The starter code's gaps end in `return z` with z never computed.
+    gap |= kind in ("NameError", "UnboundLocalError") and bool(RETURN_OF_NAMES.fullmatch(text))
+    gap |= kind == "returned" and message in ("NoneType", "ellipsis")
+    if gap:
+        return NotImplementedYet(Note("not_implemented", place=place))
+    if kind == "returned":
+        return Failure(Note("returned", kind=message))
+    if kind == "SystemExit":
+        return Failure(Note("called_exit", place=place))
+    if kind == "MemoryError" or "allocate memory" in message:
+        return Failure(Note("out_of_memory", place=place))
+    if kind in ("ModuleNotFoundError", "ImportError") and "file" in error:
+        return Failure(Note("import_failed", place=place, message=message))
+    if "cuda" in message.lower():
+        return Failure(Note("wants_gpu", place=place, message=message))
+    return Failure(Note("raised", kind=kind, message=message, place=place, line=text))
+
+
+def _text(error, name):
+    """Text from the submission's process: short, on one line, without control characters."""
+    text = str(error.get(name, ""))[:300]
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,496 @@
+"""Everything the grader says, in English and Spanish."""
+
+from dataclasses import dataclass, field
+
+LANGUAGES = ("en", "es")
+
+
+@dataclass(frozen=True, init=False)
+class Note:
+    """A message and the values it mentions; said in a language only when it is reported."""
+
+    key: str
+    values: dict = field(compare=True)
+
+    def __init__(self, key, **values):
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "values", values)
+
+    def say(self, language):
+        """The message as text; values that are notes are said too."""
+        said = {k: v.say(language) if isinstance(v, Note) else v for k, v in self.values.items()}
+        return MESSAGES[self.key][LANGUAGES.index(language)].format(**said)
+
+
+MESSAGES = {
+    # No answer
+    "not_implemented": (
+        "not implemented yet ({place})",
+        "todavía no está implementado ({place})",
+    ),
+    "missing": ("`{name}` is not defined", "`{name}` no está definido"),
+    "file_missing": ("{path} was not handed in", "no se entregó {path}"),
+    "returned": (
+        "returned something of type {kind} where tensors were expected",
+        "devolvió algo de tipo {kind} donde se esperaban tensores",
+    ),
+    "called_exit": ("the code calls exit() ({place})", "el código llama a exit() ({place})"),
+    "out_of_memory": (
+        "the code asks for more memory than the limit ({place})",
+        "el código pide más memoria que el límite ({place})",
+    ),
+    "import_failed": (
+        "an import fails at {place}: {message}",
+        "falla un import en {place}: {message}",
+    ),
+    "wants_gpu": (
+        "{place} insists on a GPU ({message}); create tensors on the device of the inputs",
+        "{place} exige una GPU ({message}); hay que crear los tensores en el dispositivo de las "
+        "entradas",
+    ),
+    "raised": (
+        "raised {kind} at {place}: {message} — line: {line}",
+        "lanzó {kind} en {place}: {message} — línea: {line}",
+    ),
+    "timed_out": (
+        "did not end within {seconds} s",
+        "no terminó en {seconds} s",
+    ),
+    "died": (
+        "the process ended in the middle of the call (status {status})",
+        "el proceso terminó en medio de la llamada (estado {status})",
+    ),
+    "talked_nonsense": (
+        "the process sent something that is no answer",
+        "el proceso envió algo que no es una respuesta",
+    ),
+    "bad_parameters": (
+        "the parameter {name} is not finite when the model is built",
+        "el parámetro {name} no es finito al construir el modelo",
+    ),
+    "bad_networks": (
+        "the networks do not answer as an encoder, decoder and classifier should: m and v > 0 per "
+        "image, logits per pixel, each depending on its input",
+        "las redes no responden como un encoder, un decoder y un clasificador: m y v > 0 por "
+        "imagen, logits por píxel, dependientes de su entrada",
+    ),
+    "other_networks": (
+        "the trained weights are not of the course's networks, so their numbers do not compare",
+        "los pesos entrenados no son de las redes del curso, así que sus números no se comparan",
+    ),
+    "no_z_pre": (
+        "the model has no parameter z_pre of shape (1, 2k, z_dim)",
+        "el modelo no tiene un parámetro z_pre de forma (1, 2k, z_dim)",
+    ),
+    "outputs": (
+        "should return {names}; {got} values came",
+        "debería devolver {names}; llegaron {got} valores",
+    ),
+    # What was seen
+    "numbers": ("expected {expected}, got {got}", "se esperaba {expected}, se obtuvo {got}"),
+    "numbers_within": (
+        "expected {expected} ± {tolerance}, got {got}",
+        "se esperaba {expected} ± {tolerance}, se obtuvo {got}",
+    ),
+    "at": ("at {where}: {then}", "en {where}: {then}"),
+    "of_term": ("{term}: {then}", "{term}: {then}"),
+    "shapes": (
+        "expected the shape {expected}, got {got}",
+        "se esperaba la forma {expected}, se obtuvo {got}",
+    ),
+    "not_scalar": (
+        "{term} has the shape {shape}, not that of one number",
+        "{term} tiene la forma {shape}, no es un solo número",
+    ),
+    "not_tensor": (
+        "the terms must be tensors; some are Python numbers",
+        "los términos deben ser tensores; algunos son números de Python",
+    ),
+    "no_gradient": (
+        "the value of {name} carries no gradient",
+        "el valor de {name} no lleva gradiente",
+    ),
+    "no_gradient_to": (
+        "no gradient of {name} reaches {argument}",
+        "ningún gradiente de {name} llega a {argument}",
+    ),
+    "gradient": (
+        "the gradient of {of} by {name} is wrong",
+        "el gradiente de {of} respecto de {name} es incorrecto",
+    ),
+    "slope": (
+        "the bound's slope along a step in {part} against its gradient's: {then}",
+        "pendiente de la cota a lo largo de un paso en {part}, contra la de su gradiente: {then}",
+    ),
+    "sharp": (
+        "with posteriors of variance 1e-8, where z is all but m: {then}",
+        "con posteriores de varianza 1e-8, donde z es casi m: {then}",
+    ),
+    "no_spread": (
+        "the draws do not vary as samples should",
+        "las muestras no varían como deberían",
+    ),
+    "same_again": (
+        "two calls in a row use the same noise",
+        "dos llamadas seguidas usan el mismo ruido",
+    ),
+    "dependent": (
+        "the noise of different elements is not independent",
+        "el ruido de distintos elementos no es independiente",
+    ),
+    "not_normal": (
+        "the noise is not normally distributed",
+        "el ruido no tiene distribución normal",
+    ),
+    "correlation": (
+        "correlation of kl and rec over repeated calls: {then}",
+        "correlación entre kl y rec en llamadas repetidas: {then}",
+    ),
+    "spread": (
+        "rec varies by {spread} nats from call to call although z does not",
+        "rec varía {spread} nats de una llamada a otra aunque z no varíe",
+    ),
+    # Remarks
+    "no_broadcast": (
+        "{name} does not broadcast {shapes} (not required)",
+        "{name} no hace broadcasting de {shapes} (no es obligatorio)",
+    ),
+    "nearly_scalar": (
+        "the terms have one entry, but shape (1,); a scalar has shape ()",
+        "los términos tienen una entrada, pero forma (1,); un escalar tiene forma ()",
+    ),
+    "closed_form": ("{term} is computed in closed form", "{term} se calcula en forma cerrada"),
+    "one_sample": (
+        "{term} is a sampled, unbiased estimate; the closed form (`kl_normal`) has no noise",
+        "{term} es una estimación insesgada por muestreo; la forma cerrada (`kl_normal`) no tiene "
+        "ruido",
+    ),
+    "not_judged": (
+        "could not be told with these networks; counted as right",
+        "no se pudo determinar con estas redes; se cuenta como correcto",
+    ),
+    "iwae_absent": ("not implemented, and not required", "no implementado, y no es obligatorio"),
+    "iwae_right": ("implemented, and right", "implementado, y correcto"),
+    "report.stand_in": (
+        "judged with this project's {names} in place of the submitted one, which lost its own "
+        "points already",
+        "evaluado con {names} de este proyecto en lugar de lo entregado, que ya perdió sus propios "
+        "puntos",
+    ),
+    # Likely causes: values
+    "cause.nan": ("the value is not a number (NaN)", "el valor no es un número (NaN)"),
+    "cause.inf": (
+        "something overflows or underflows: the value is infinite",
+        "algo se desborda: el valor es infinito",
+    ),
+    "cause.sign": ("the sign is the opposite one", "el signo es el opuesto"),
+    "cause.v_as_s": (
+        "looks like v was used as a standard deviation; it is a variance",
+        "parece que v se usó como desviación estándar; es una varianza",
+    ),
+    "cause.s_as_v": (
+        "looks like √v was used where the variance v belongs",
+        "parece que se usó √v donde corresponde la varianza v",
+    ),
+    "cause.mean_over_dim": (
+        "looks like a mean over the dimensions instead of a sum",
+        "parece un promedio sobre las dimensiones en lugar de una suma",
+    ),
+    "cause.no_constant": (
+        "the value is ours plus ½ log 2π per dimension: the normalizing constant is missing",
+        "el valor es el nuestro más ½ log 2π por dimensión: falta la constante de normalización",
+    ),
+    "cause.constant_once": (
+        "½ log 2π is subtracted once instead of once per dimension",
+        "½ log 2π se resta una sola vez en lugar de una vez por dimensión",
+    ),
+    "cause.constant_doubled": (
+        "log 2π is subtracted in full per dimension; its half belongs there",
+        "se resta log 2π entero por dimensión; corresponde la mitad",
+    ),
+    "cause.half_missing_square": (
+        "the factor ½ of (x − m)²/v is missing",
+        "falta el factor ½ de (x − m)²/v",
+    ),
+    "cause.half_missing_log_v": ("the factor ½ of log v is missing", "falta el factor ½ de log v"),
+    "cause.half_missing": (
+        "the value is twice ours: a factor ½ is missing",
+        "el valor es el doble del nuestro: falta un factor ½",
+    ),
+    "cause.log_v_missing": ("the term with log v is missing", "falta el término con log v"),
+    "cause.log_v_sign": ("the sign of log v is wrong", "el signo de log v es incorrecto"),
+    "cause.s_in_log": (
+        "looks like ½ log √v; the term is ½ log v, which is log √v",
+        "parece ½ log √v; el término es ½ log v, que es log √v",
+    ),
+    "cause.square_over_s": (
+        "(x − m)² is divided by √v instead of v",
+        "(x − m)² se divide por √v en lugar de v",
+    ),
+    "cause.square_over_v2": (
+        "(x − m)² is divided by v² instead of v",
+        "(x − m)² se divide por v² en lugar de v",
+    ),
+    "cause.exp_missing": (
+        "the value is a density, not its logarithm",
+        "el valor es una densidad, no su logaritmo",
+    ),
+    "cause.log_k_missing": (
+        "looks like log_sum_exp where log_mean_exp belongs: the weights 1/k are missing",
+        "parece log_sum_exp donde corresponde log_mean_exp: faltan los pesos 1/k",
+    ),
+    "cause.log_k_doubled": (
+        "the weights 1/k are counted twice",
+        "los pesos 1/k se cuentan dos veces",
+    ),
+    "cause.log_k_sign": (
+        "log k is added instead of subtracted",
+        "log k se suma en lugar de restarse",
+    ),
+    "cause.mean_of_logs": (
+        "looks like a mean of logarithms instead of the logarithm of a mean",
+        "parece un promedio de logaritmos en lugar del logaritmo de un promedio",
+    ),
+    "cause.sum_of_logs": (
+        "looks like a sum of the components' logarithms: a product, not a mixture",
+        "parece una suma de los logaritmos de las componentes: un producto, no una mezcla",
+    ),
+    "cause.largest_component": (
+        "looks like the largest component only",
+        "parece solo la componente más grande",
+    ),
+    "cause.per_coordinate": (
+        "looks like the mixture was taken per coordinate and then summed; sum over coordinates "
+        "first",
+        "parece que la mezcla se tomó por coordenada y luego se sumó; primero hay que sumar sobre "
+        "las coordenadas",
+    ),
+    "cause.wrong_axis": (
+        "looks like the mean was taken over the batch instead of the components",
+        "parece que el promedio se tomó sobre el lote en lugar de las componentes",
+    ),
+    "cause.no_log_mean_exp": (
+        "densities vanish in float32 far from every component; stay in logarithms (log_mean_exp)",
+        "las densidades se anulan en float32 lejos de toda componente; hay que quedarse en "
+        "logaritmos (log_mean_exp)",
+    ),
+    # Likely causes: samples
+    "cause.mean_ignored": ("looks like m is not added", "parece que no se suma m"),
+    "cause.no_noise": (
+        "looks like there is no noise: the mean is returned",
+        "parece que no hay ruido: se devuelve la media",
+    ),
+    "cause.unit_noise": (
+        "looks like the noise is not scaled by √v",
+        "parece que el ruido no se escala por √v",
+    ),
+    "cause.uniform_noise": (
+        "looks like uniform noise (torch.rand) instead of normal noise (torch.randn)",
+        "parece ruido uniforme (torch.rand) en lugar de normal (torch.randn)",
+    ),
+    "cause.log_variance": (
+        "looks like v was taken for a logarithm of the variance",
+        "parece que v se tomó como el logaritmo de la varianza",
+    ),
+    "cause.shared_rows": (
+        "the whole batch shares one draw of the noise",
+        "todo el lote comparte una misma extracción del ruido",
+    ),
+    "cause.shared_columns": (
+        "the dimensions of an element share one draw of the noise",
+        "las dimensiones de un elemento comparten una misma extracción del ruido",
+    ),
+    "cause.reseeded": (
+        "looks like the function sets a seed itself",
+        "parece que la propia función fija una semilla",
+    ),
+    "cause.detached": (
+        "looks like some of it was cut from the graph (detach, no_grad, .data, .item(), "
+        "torch.normal, .sample())",
+        "parece que una parte quedó fuera del grafo (detach, no_grad, .data, .item(), "
+        "torch.normal, .sample())",
+    ),
+    # Likely causes: bounds
+    "cause.no_batch_mean": (
+        "a value per image came: the mean over the minibatch is missing",
+        "llegó un valor por imagen: falta el promedio sobre el minibatch",
+    ),
+    "cause.sum_over_batch": (
+        "looks like a sum over the minibatch instead of a mean",
+        "parece una suma sobre el minibatch en lugar de un promedio",
+    ),
+    "cause.mean_over_pixels": (
+        "looks like a mean over the pixels instead of a sum",
+        "parece un promedio sobre los píxeles en lugar de una suma",
+    ),
+    "cause.sum_and_sign": (
+        "the sign is the opposite one, and it is a sum over the minibatch",
+        "el signo es el opuesto, y es una suma sobre el minibatch",
+    ),
+    "cause.elbo_sign": (
+        "the ELBO is returned instead of its negative",
+        "se devuelve la ELBO en lugar de su opuesto",
+    ),
+    "cause.swapped": ("kl and rec are swapped", "kl y rec están intercambiados"),
+    "cause.order": (
+        "the terms are in another order; nelbo, kl_z, kl_y, rec is asked for",
+        "los términos están en otro orden; se pide nelbo, kl_z, kl_y, rec",
+    ),
+    "cause.no_sampling": (
+        "looks like the mean of q(z|x) is used instead of a sample",
+        "parece que se usa la media de q(z|x) en lugar de una muestra",
+    ),
+    "cause.prior_sample": (
+        "looks like z is drawn from N(0, I) instead of q(z|x)",
+        "parece que z se extrae de N(0, I) en lugar de q(z|x)",
+    ),
+    "cause.kl_reversed": (
+        "looks like KL(p ‖ q) instead of KL(q ‖ p)",
+        "parece KL(p ‖ q) en lugar de KL(q ‖ p)",
+    ),
+    "cause.one_missing": (
+        "the −1 per dimension of the closed form is missing",
+        "falta el −1 por dimensión de la forma cerrada",
+    ),
+    "cause.no_logits": (
+        "probabilities are formed before their logarithm is taken, and vanish or are clamped; use "
+        "log_bernoulli_with_logits",
+        "se forman probabilidades antes de tomar el logaritmo, y se anulan o se recortan; hay que "
+        "usar log_bernoulli_with_logits",
+    ),
+    "cause.standard_normal_prior": (
+        "looks like the KL to N(0, I); the prior is the mixture",
+        "parece la KL contra N(0, I); la prior es la mezcla",
+    ),
+    "cause.no_log_q": ("looks like log q(z|x) is missing", "parece que falta log q(z|x)"),
+    "cause.no_log_p": ("looks like log p(z) is missing", "parece que falta log p(z)"),
+    "cause.other_sample": (
+        "the KL estimate draws a z of its own; it must use the reconstruction's",
+        "la estimación de la KL extrae su propio z; debe usar el de la reconstrucción",
+    ),
+    "cause.unweighted_sum": (
+        "the labels are summed without their weights q(y|x)",
+        "las etiquetas se suman sin sus pesos q(y|x)",
+    ),
+    "cause.unweighted_mean": (
+        "the labels are averaged equally instead of by q(y|x)",
+        "las etiquetas se promedian por igual en lugar de con q(y|x)",
+    ),
+    "cause.unweighted_all": (
+        "labels and images are summed, without weights",
+        "se suman etiquetas e imágenes, sin pesos",
+    ),
+    "cause.best_label": (
+        "only the most probable label is used; the expectation runs over all ten",
+        "solo se usa la etiqueta más probable; la esperanza recorre las diez",
+    ),
+    "cause.mean_over_labels": (
+        "looks like a mean over the labels of the weighted terms; they are to be summed",
+        "parece un promedio sobre las etiquetas de los términos ponderados; hay que sumarlos",
+    ),
+    "cause.paired_wrong": (
+        "the weights q(y|x) meet the wrong images or labels: after `duplicate` the copies are "
+        "outermost",
+        "los pesos q(y|x) se aparean con imágenes o etiquetas equivocadas: tras `duplicate` las "
+        "copias quedan en el eje externo",
+    ),
+    "cause.sampled_label": (
+        "looks like the label is sampled; the expectation over ten labels is to be exact",
+        "parece que la etiqueta se muestrea; la esperanza sobre diez etiquetas debe ser exacta",
+    ),
+    "cause.log_10_missing": (
+        "log 10 is missing: it is the negative entropy of q(y|x), not its KL to the uniform prior",
+        "falta log 10: es la entropía negativa de q(y|x), no su KL contra la prior uniforme",
+    ),
+    "cause.entropy": (
+        "it is the entropy of q(y|x), not its KL to the uniform prior",
+        "es la entropía de q(y|x), no su KL contra la prior uniforme",
+    ),
+    "cause.p_not_log": (
+        "1/10 is used where its logarithm belongs",
+        "se usa 1/10 donde corresponde su logaritmo",
+    ),
+    "cause.log_of_softmax": (
+        "log(softmax(·)) of a sure classifier is −∞; use log_softmax",
+        "log(softmax(·)) de un clasificador seguro es −∞; hay que usar log_softmax",
+    ),
+    # Titles of checks
+    "title.shape": ("shape", "forma"),
+    "title.mean": ("mean", "media"),
+    "title.variance": ("variance", "varianza"),
+    "title.distribution": ("independent normal noise", "ruido normal independiente"),
+    "title.gradient": ("gradient", "gradiente"),
+    "title.values": ("values", "valores"),
+    "title.extremes": ("extreme inputs", "entradas extremas"),
+    "title.stability": ("numerical stability", "estabilidad numérica"),
+    "title.scalars": ("scalars", "escalares"),
+    "title.total": ("bound = sum of terms", "cota = suma de términos"),
+    "title.kl": ("KL", "KL"),
+    "title.kl_y": ("KL of the label", "KL de la etiqueta"),
+    "title.kl_z": ("KL of the latent", "KL de la latente"),
+    "title.rec": ("reconstruction", "reconstrucción"),
+    "title.minibatch": ("mean over the minibatch", "promedio sobre el minibatch"),
+    "title.same_sample": ("same z in both terms", "mismo z en ambos términos"),
+    "title.expectation": ("exact over labels", "exacta sobre las etiquetas"),
+    "title.iwae": ("IWAE bound (no points)", "cota IWAE (sin puntos)"),
+    "title.kl_normal": ("given, unchanged", "provista, sin cambios"),
+    "title.kl_cat": ("given, unchanged", "provista, sin cambios"),
+    "title.log_bernoulli_with_logits": ("given, unchanged", "provista, sin cambios"),
+    # The report
+    "report.title": ("Grade of {name}", "Calificación de {name}"),
+    "report.total": (
+        "**{earned} of {points} points** that code can earn",
+        "**{earned} de {points} puntos** que el código puede obtener",
+    ),
+    "report.item": ("Item", "Ítem"),
+    "report.check": ("Check", "Control"),
+    "report.points": ("Points", "Puntos"),
+    "report.submission": ("Submission", "Entrega"),
+    "report.sum": ("Total", "Total"),
+    "report.likely": ("Likely cause: {cause}.", "Causa probable: {cause}."),
+    "report.lost": ("What lost points", "Qué perdió puntos"),
+    "report.remarks": ("Remarks", "Observaciones"),
+    "report.all_checks": ("All checks", "Todos los controles"),
+    "report.nothing_lost": ("Every check passed.", "Todos los controles pasaron."),
+    "report.human": (
+        "Not graded here: {human} need a human eye, {trained} need a training (`--train`).",
+        "No se califica aquí: {human} requieren una mirada humana, {trained} requieren un "
+        "entrenamiento (`--train`).",
+    ),
+    "report.human_only": (
+        "Not graded here: {human} need a human eye.",
+        "No se califica aquí: {human} requieren una mirada humana.",
+    ),
+    "report.missing": ("Not handed in: {paths}.", "No se entregó: {paths}."),
+    "report.seed": (
+        "Grading seed {seed}; the same seed gives the same inputs again.",
+        "Semilla de la calificación {seed}; la misma semilla repite las entradas.",
+    ),
+    "report.refused": ("not judged: {why}", "no evaluada: {why}"),
+    "report.passed": ("passed", "pasó"),
+    "report.failed": ("failed", "falló"),
+    "report.unimplemented": ("not implemented", "no implementado"),
+    "report.no_answer": ("no answer", "sin respuesta"),
+    "report.guards_all": (
+        "Isolation: limits on time, memory and files, no network, no new processes.",
+        "Aislamiento: límites de tiempo, memoria y archivos, sin red, sin procesos nuevos.",
+    ),
+    "report.guards_missing": (
+        "Isolation: this platform does not give {missing}; grade only code you would run yourself.",
+        "Aislamiento: esta plataforma no ofrece {missing}; califique solo código que ejecutaría "
+        "por su cuenta.",
+    ),
+    "guard.memory": ("the limit on memory", "el límite de memoria"),
+    "guard.file size": ("the limit on file sizes", "el límite de tamaño de archivos"),
+    "guard.read-only files": ("read-only files", "archivos de solo lectura"),
+    "guard.network": ("a closed network", "una red cerrada"),
+    "guard.processes": ("the ban on new processes", "la prohibición de procesos nuevos"),
+    "train.band": (
+        "{name} = {value} (asked: {low} to {high})",
+        "{name} = {value} (pedido: {low} a {high})",
+    ),
+    "report.written": (
+        "{folder}: grades.csv and one feedback file per submission",
+        "{folder}: grades.csv y un archivo de comentarios por entrega",
+    ),
+}  # fmt: skip

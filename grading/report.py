@@ -1,0 +1,196 @@
+"""What the grader hands out: a table on screen, grades.csv, one Markdown file per submission."""
+
+import csv
+from pathlib import Path
+
+from grading.judge import HUMAN, POINTS, TRAINED
+from grading.lockdown import GUARDS
+from grading.messages import Note
+
+TOTAL = sum(POINTS.values())
+
+
+def table(outcomes, language):
+    """The grades as aligned text: one line per submission.
+
+    Args:
+        outcomes: [(name, Verdict, or why it could not be judged)].
+    """
+    head = [_say("report.submission", language), *POINTS, _say("report.sum", language)]
+    rows = [head]
+    for name, verdict in outcomes:
+        if isinstance(verdict, str):
+            rows.append([name, *["–"] * len(POINTS), "–"])
+        else:
+            points = [f"{verdict.earned(item)}/{worth}" for item, worth in POINTS.items()]
+            rows.append([name, *points, f"{verdict.total}/{TOTAL}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells))
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def losses(verdict, language):
+    """What a submission lost points for, one line per check."""
+    lines = [
+        f"  {r.item}  {title(r, language)}  −{r.check.points}: {explanation(r, language)}"
+        for r in verdict.results
+        if r.check.points and not r.finding.passed
+    ]
+    return lines
+
+
+def title(result, language):
+    """A check's name: what it looks at, and in which respect."""
+    target, _, respect = result.check.name.partition(".")
+    target = respect if target == "given" else target
+    return f"`{target}`: {_say(f'title.{respect}', language)}"
+
+
+def explanation(result, language):
+    """What was expected, what came, and the likely cause."""
+    finding = result.finding
+    said = [finding.seen.say(language)] if finding.seen else []
+    if finding.cause and not finding.passed:
+        said.append(_say("report.likely", language, cause=finding.cause.say(language)))
+    return ". ".join(said) if said else _say("report.failed", language)
+
+
+def feedback(verdict, language, trained=()):
+    """A submission's Markdown file.
+
+    Args:
+        trained: lines about the numbers of a training, where one was run.
+    """
+    lost = [r for r in verdict.results if r.check.points and not r.finding.passed]
+    lines = [
+        f"# {_say('report.title', language, name=_plain(verdict.name))}",
+        "",
+        _say("report.total", language, earned=verdict.total, points=TOTAL),
+        "",
+        f"| {_say('report.item', language)} | {_say('report.points', language)} |",
+        "|---|---|",
+        *[f"| {item} | {verdict.earned(item)} / {worth} |" for item, worth in POINTS.items()],
+        "",
+    ]
+    if verdict.missing:
+        paths = ", ".join(f"`codebase/{path}`" for path in verdict.missing)
+        lines += [_say("report.missing", language, paths=paths), ""]
+    lines += [f"## {_say('report.lost', language)}", ""]
+    if not lost:
+        lines.append(_say("report.nothing_lost", language))
+    for result in lost:
+        points = f"{result.item}, −{result.check.points}"
+        lines.append(f"- {title(result, language)} ({points}): "
+                     f"{_plain(explanation(result, language))}")  # fmt: skip
+    remarks = _remarks(verdict, language)
+    if remarks:
+        lines += ["", f"## {_say('report.remarks', language)}", "", *remarks]
+    lines += ["", f"## {_say('report.all_checks', language)}", ""]
+    lines += [
+        f"| {_say('report.item', language)} | {_say('report.check', language)} "
+        f"| {_say('report.points', language)} | |",
+        "|---|---|---|---|",
+    ]
+    for r in verdict.results:
+        if r.check.points:
+            lines.append(
+                f"| {r.item} | {title(r, language)} | {r.earned} / {r.check.points} "
+                f"| {_say(_status(r), language)} |"
+            )
+    lines += ["", *trained, *([""] if trained else [])]
+    lines += [ungraded(language, bool(trained)), ""]
+    lines += [_say("report.seed", language, seed=verdict.seed), ""]
+    return "\n".join(lines)
+
+
+def _remarks(verdict, language):
+    lines = []
+    for target, names in verdict.standins.items():
+        said = _say("report.stand_in", language, names=", ".join(f"`{name}`" for name in names))
+        lines.append(f"- `{target}`: {said}")
+    for r in verdict.results:
+        said = [note.say(language) for note in r.finding.remarks]
+        if not r.check.points and not r.finding.passed and r.implemented:
+            said.append(_plain(explanation(r, language)))
+        lines += [f"- {title(r, language)}: {text}" for text in said]
+    return lines
+
+
+def _status(result):
+    if result.finding.passed:
+        return "report.passed"
+    if not result.implemented:
+        return "report.unimplemented"
+    return "report.failed" if result.answered else "report.no_answer"
+
+
+def ungraded(language, trained):
+    """The items that this grading leaves to others."""
+    human = ", ".join(HUMAN)
+    if trained:
+        return _say("report.human_only", language, human=human)
+    return _say("report.human", language, human=human, trained=", ".join(TRAINED))
+
+
+def isolation(guards, language):
+    """What a submission could not do on this machine, and what it could."""
+    missing = [Note(f"guard.{name}").say(language) for name in GUARDS if name not in guards]
+    if not missing:
+        return _say("report.guards_all", language)
+    return _say("report.guards_missing", language, missing=", ".join(missing))
+
+
+def write(folder, outcomes, language, trained=None):
+    """grades.csv and a Markdown file per submission.
+
+    Args:
+        outcomes: as for `table`.
+        trained: {name: lines about a training}.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "grades.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["submission", *POINTS, "total", "of", "judged", "seed", "seconds"])
+        for name, verdict in outcomes:
+            if isinstance(verdict, str):
+                rows.writerow([_cell(name), *[""] * len(POINTS), "", TOTAL, "no", "", ""])
+            else:
+                earned = [verdict.earned(item) for item in POINTS]
+                seconds = round(verdict.seconds, 1)
+                rows.writerow(
+                    [_cell(name), *earned, verdict.total, TOTAL, "yes", verdict.seed, seconds]
+                )
+    for name, verdict in outcomes:
+        if isinstance(verdict, str):
+            text = f"# {_say('report.title', language, name=_plain(name))}\n\n"
+            text += _say("report.refused", language, why=_plain(verdict)) + "\n"
+        else:
+            text = feedback(verdict, language, (trained or {}).get(name, ()))
+        (folder / f"{_file(name)}.md").write_text(text, encoding="utf-8")
+
+
+def _say(key, language, **values):
+    return Note(key, **values).say(language)
+
+
+def _plain(text):
+    """Text of the submission's making, such as its error messages, without Markdown or HTML."""
+    for mark in "\\<>[]*_|":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def _cell(name):
+    """A name that no spreadsheet takes for a formula."""
+    return f"'{name}" if name[:1] in "=+-@\t" else name
+
+
+def _file(name):
+    """A name that is a file name everywhere."""
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ") or "_"

@@ -1,0 +1,30 @@
+"""When a difference is no accident: thresholds for a false alarm less than once in a million."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+FALSE_ALARM = 1e-6
+
+
+def limit(comparisons=1):
+    """Standard errors that the largest of so many right estimates exceeds once in a million.
+
+    Two-sided; 4.9 for one comparison, 5.3 for ten, by Bonferroni's inequality.
+    """
+    return NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * comparisons))
+
+
+def normality(e):
+    """√N times the largest distance between the distribution of e and N(0, 1).
+
+    Kolmogorov's: above t with probability 2 exp(−2t²), so above NORMALITY_LIMIT once in a million.
+    """
+    e = np.sort(np.asarray(e).ravel())
+    below = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in e])
+    steps = np.arange(len(e) + 1) / len(e)
+    return math.sqrt(len(e)) * max((steps[1:] - below).max(), (below - steps[:-1]).max())
+
+
+NORMALITY_LIMIT = math.sqrt(math.log(2 / FALSE_ALARM) / 2)

@@ -1,0 +1,243 @@
+"""What people hand in: found, unpacked with care, and completed to a package that runs."""
+
+import ast
+import shutil
+import stat
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+CODEBASE = Path(__file__).resolve().parent.parent / "codebase"
+GRADED = ("utils.py", "models/vae.py", "models/gmvae.py", "models/ssvae.py")
+MAX_UNPACKED = 50 << 20
+MAX_ENTRIES = 5_000
+KEPT = (".py", ".json")
+IGNORED = {"__MACOSX", "__pycache__", ".git", ".venv", "venv", "node_modules", "site-packages"}
+
+# The starter code's functions of utils.py that nobody is asked to write.
+GIVEN = (
+    "gaussian_parameters", "log_bernoulli_with_logits", "kl_cat", "kl_normal", "duplicate",
+    "log_mean_exp", "log_sum_exp",
+)  # fmt: skip
+
+
+class Refused(Exception):
+    """This cannot be graded; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Files of one submitted package.
+
+    Attributes:
+        name: of the zip or folder, without .zip.
+        package: what the package was called, such as "codebase".
+        files: {path inside the package, with forward slashes: content}.
+    """
+
+    name: str
+    package: str
+    files: dict[str, bytes]
+
+    @property
+    def missing(self):
+        """Graded files that were not handed in."""
+        return [path for path in GRADED if path not in self.files]
+
+    def assemble(self, folder, standins=(), replaced=()):
+        """Write a package that runs to `folder`.
+
+        What is not graded and not handed in comes from this project, a graded file or function
+        never: but for those this assembly is told to stand in for, so that a later item can be
+        judged although an earlier one is wrong.
+
+        Args:
+            folder: empty.
+            standins: names of functions in utils.py that are to be this project's.
+            replaced: graded files that are to be this project's.
+        """
+        root = folder / "codebase"
+        files = {path: data for path, data in self.files.items() if path not in replaced}
+        for source in sorted(CODEBASE.rglob("*")):
+            path = source.relative_to(CODEBASE).as_posix()
+            if source.suffix not in KEPT or "__pycache__" in path or path in files:
+                continue
+            if path in GRADED and path not in replaced:
+                continue
+            # A folder of ours would hide a module of theirs, such as models/nns.py.
+            if any(f"{parent}.py" in self.files for parent in PurePosixPath(path).parents):
+                continue
+            files[path] = source.read_bytes()
+        if "utils.py" in files and "utils.py" not in replaced:
+            files["utils.py"] += _epilogue(standins)
+            ours = (CODEBASE / "utils.py").read_text("utf-8")
+            files["given.py"] = excerpt(ours, GIVEN)
+            if standins:
+                files["standins.py"] = excerpt(ours, standins)
+        for path, data in files.items():
+            target = root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        if self.package != "codebase" and self.package.isidentifier():
+            shutil.copytree(root, folder / self.package)  # for imports under its own name
+
+
+def _epilogue(standins):
+    """Lines at the end of a submitted utils.py: what stands in, and what it lacks of the starter's.
+
+    As the last lines of the module they also serve the functions above, which look names up when
+    they are called.
+    """
+    lines = ["", "import codebase.given as _given"]
+    lines += [f"globals().setdefault({name!r}, _given.{name})" for name in GIVEN]
+    lines += [f"from codebase.standins import {name}" for name in standins]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def excerpt(source, names):
+    """The part of a module that the named functions need: its imports, constants and helpers."""
+    tree = ast.parse(source)
+    functions = {f.name: f for f in tree.body if isinstance(f, ast.FunctionDef)}
+    needed, queue = set(), list(names)
+    while queue:
+        name = queue.pop()
+        if name in functions and name not in needed:
+            needed.add(name)
+            queue += [n.id for n in ast.walk(functions[name]) if isinstance(n, ast.Name)]
+    body = [
+        node for node in tree.body if not isinstance(node, ast.FunctionDef) or node.name in needed
+    ]
+    return ast.unparse(ast.Module(body, [])).encode()
+
+
+# Finding and reading
+
+
+def find(path):
+    """Submissions under a path: a zip, a package's folder, or a folder of such zips and folders.
+
+    Returns:
+        [(name, path)], in order of their names.
+    Raises:
+        Refused: there is nothing to grade.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise Refused(f"{path} does not exist; give a zip, or a folder that holds a submission.")
+    if path.is_file():
+        return [(_name(path), path)]
+    zips = [p for p in path.iterdir() if p.suffix.lower() == ".zip" and p.is_file()]
+    roots = _roots(_listing(path))
+    # One package, perhaps nested in folders, or those of several people side by side?
+    lone = {(), ("codebase",), ("submission",)} & set(roots) or len({r[:1] for r in roots}) == 1
+    if lone and not zips:
+        return [(_name(path.resolve()), path)]
+    found = zips + [p for p in path.iterdir() if p.is_dir() and _roots(_listing(p))]
+    if not found:
+        raise Refused(
+            f"{path} holds no zip and none of the graded files {', '.join(GRADED)}; give a "
+            "submission, or a folder of submissions."
+        )
+    return sorted((_name(p), p) for p in found)
+
+
+def read(name, path):
+    """The submission in a zip or folder.
+
+    Raises:
+        Refused: it is no zip, is unsafe to unpack, too large, or holds no graded file.
+    """
+    try:
+        files = _read_folder(path) if path.is_dir() else _read_zip(path)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+        raise Refused(f"{path} cannot be unpacked ({error}); zip the folder anew.") from error
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror}.") from error
+    roots = _roots(files)
+    if not roots:
+        raise Refused(f"{path} holds none of the graded files {', '.join(GRADED)}.")
+    root = roots[0]
+    inside = {
+        "/".join(parts[len(root) :]): data for parts, data in files.items() if _under(parts, root)
+    }
+    return Submission(name, root[-1] if root else "codebase", inside)
+
+
+def _name(path):
+    return path.stem if path.suffix.lower() == ".zip" else path.name
+
+
+def _under(parts, root):
+    return parts[: len(root)] == root and not IGNORED & set(parts)
+
+
+def _roots(files):
+    """Folders, as tuples of parts, that hold graded files: those with the most first."""
+    count = {}
+    for parts in files:
+        for graded in GRADED:
+            tail = tuple(graded.split("/"))
+            if parts[-len(tail) :] == tail and not IGNORED & set(parts):
+                root = parts[: -len(tail)]
+                count[root] = count.get(root, 0) + 1
+    return sorted(count, key=lambda root: (-count[root], len(root), root))
+
+
+def _listing(folder, parts=(), depth=6):
+    """{parts: path} of the files below a folder that count; links are not followed."""
+    found = {}
+    if depth == 0:
+        return found
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or path.name in IGNORED:
+            continue
+        if path.is_dir():
+            found |= _listing(path, (*parts, path.name), depth - 1)
+        elif path.suffix in KEPT:
+            found[(*parts, path.name)] = path
+    return found
+
+
+def _read_folder(folder):
+    total, files = 0, {}
+    for parts, path in _listing(folder).items():
+        total += path.stat().st_size
+        if total > MAX_UNPACKED:
+            raise Refused(f"{folder} holds more than {MAX_UNPACKED >> 20} MB of code.")
+        files[parts] = path.read_bytes()
+    return files
+
+
+def _read_zip(path):
+    """Contents of a zip's regular files by their parts, nothing written to disk.
+
+    Sizes are counted while unpacking, because a zip can lie about them.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len(entries) > MAX_ENTRIES:
+            raise Refused(f"{path} has {len(entries)} entries, more than {MAX_ENTRIES}.")
+        for entry in entries:
+            name = entry.filename.replace("\\", "/")
+            mode = entry.external_attr >> 16
+            if name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
+                raise Refused(f"{path}: the entry {entry.filename!r} points outside of the zip.")
+            if stat.S_ISLNK(mode):
+                raise Refused(f"{path}: the entry {entry.filename!r} is a link.")
+            if entry.flag_bits & 1:
+                raise Refused(f"{path} is protected by a password; zip it without one.")
+        if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
+            raise Refused(f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB.")
+        files, total = {}, 0
+        for entry in entries:
+            if entry.is_dir():
+                continue
+            with archive.open(entry) as file:
+                data = file.read(MAX_UNPACKED - total + 1)
+            total += len(data)
+            if total > MAX_UNPACKED:
+                raise Refused(f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB.")
+            parts = tuple(p for p in entry.filename.replace("\\", "/").split("/") if p != ".")
+            if parts[-1].endswith(KEPT):
+                files[parts] = data
+    return files

@@ -1,0 +1,86 @@
+"""The grader's verdict on deliberately wrong, and on right but unusual solutions."""
+
+import pytest
+from mutants import RIGHT_BUT_UNUSUAL, WRONG
+
+
+def items_lost(verdict):
+    return {r.item for r in verdict.results if r.check.points and not r.finding.passed}
+
+
+def causes(verdict):
+    return {r.finding.cause.key for r in verdict.results if r.finding.cause}
+
+
+def judged(grade, solutions, variant, seed):
+    return grade(variant.apply(solutions[variant.base]), seed, only=variant.reach)
+
+
+def by_name(variants):
+    return pytest.mark.parametrize("variant", variants, ids=lambda v: v.name)
+
+
+def test_there_are_enough():
+    assert len(WRONG) >= 30
+    assert len(RIGHT_BUT_UNUSUAL) >= 12
+    names = [v.name for v in WRONG + RIGHT_BUT_UNUSUAL]
+    assert len(set(names)) == len(names)
+
+
+@by_name(WRONG)
+def test_a_mistake_loses_its_items_points_and_no_others(variant, grade, solutions):
+    verdict = judged(grade, solutions, variant, seed=0)
+    assert items_lost(verdict) == {variant.item}
+    if variant.cause:
+        assert variant.cause in causes(verdict)
+
+
+@by_name(RIGHT_BUT_UNUSUAL)
+def test_a_right_solution_keeps_every_point(variant, grade, solutions):
+    assert items_lost(judged(grade, solutions, variant, seed=0)) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_the_verdict_does_not_depend_on_the_seed(seed, grade, solutions):
+    for variant in WRONG + RIGHT_BUT_UNUSUAL:
+        lost = items_lost(judged(grade, solutions, variant, seed))
+        assert lost == ({variant.item} if variant.item else set()), variant.name
+
+
+@pytest.mark.parametrize("base", ["ours", "classic"])
+def test_right_solutions_earn_all_61_points(base, grade, solutions):
+    assert grade(solutions[base], seed=1).total == 61
+
+
+def test_a_function_not_written_is_said_to_be_so_and_stood_in_for(grade, solutions):
+    files = dict(solutions["classic"])
+    files["utils.py"] = files["utils.py"].replace(
+        "    epsilon = torch.randn_like(v)\n    z = m + torch.sqrt(v) * epsilon\n", ""
+    )
+    verdict = grade(files)
+    assert verdict.earned("1.1") == 0
+    assert verdict.total == 61 - 9
+    gaps = [r for r in verdict.results if not r.implemented and r.check.points]
+    assert len(gaps) == 5
+    assert set(verdict.standins) == {"VAE", "GMVAE", "SSVAE"}
+
+
+def test_a_file_with_a_syntax_error_costs_only_its_items(grade, solutions):
+    files = solutions["classic"] | {"utils.py": solutions["classic"]["utils.py"] + "\ndef :\n"}
+    verdict = grade(files)
+    assert verdict.earned("1.2") == 9
+    assert verdict.earned("3.2") == 21
+    assert verdict.earned("2.1") == 9  # the GMVAE's
+    files = solutions["ours"] | {"models/gmvae.py": "import nowhere\n"}
+    verdict = grade(files)
+    assert verdict.total == 61 - 9
+
+
+def test_a_changed_given_function_is_charged_once(grade, solutions):
+    """kl_normal serves 1.2 and 3.2; the first of them pays."""
+    code = "\n\ndef kl_normal(qm, qv, pm, pv):\n    return ((qm - pm) ** 2).sum(-1)\n"
+    files = solutions["classic"] | {"utils.py": solutions["classic"]["utils.py"] + code}
+    verdict = grade(files)
+    assert items_lost(verdict) == {"1.2"}
+    assert any(r.check.name == "given.kl_normal" for r in verdict.results if not r.finding.passed)
