@@ -6,7 +6,6 @@ says about them.
 """
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 
@@ -75,7 +74,8 @@ def judged(found, outcomes, launcher, args):
 
 def _lines(task, submission, dataset, launcher, args, bands):
     try:
-        numbers = _numbers(task, _trained(task, submission, dataset, launcher, args), dataset)
+        state = _trained(task, submission, dataset, launcher, args)
+        numbers = _numbers(task, state, dataset, run_iwae=args.train == "full")
     except Failure as failure:
         return [f"- {task.item}: {failure.note.say(args.lang)}"]
     lines = []
@@ -124,14 +124,13 @@ def _trained(task, submission, dataset, launcher, args):
             iterations=iterations,
             batch_size=BATCH_SIZE,
             seed=args.seed or 0,
-            threads=os.cpu_count(),
         )
     finally:
         session.close()
     return state
 
 
-def _numbers(task, state, dataset):
+def _numbers(task, state, dataset, run_iwae=False):
     """{name: value} of trained weights, by this project's models and protocol."""
     import torch
 
@@ -148,7 +147,7 @@ def _numbers(task, state, dataset):
     if task.model == "SSVAE":
         numbers, _ = evaluate.classification(model, data.grey(dataset.test_x), dataset.test_y)
     else:
-        numbers = evaluate.subset_bounds(model, data.test_subset(dataset)[0])
+        numbers = evaluate.subset_bounds(model, data.test_subset(dataset)[0], run_iwae)
     return {name: number.value for name, number in numbers.items()}
 
 

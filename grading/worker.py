@@ -165,10 +165,9 @@ def bound(info, arrays, models):
 def training(info, arrays, models):
     """Train a model by this project's loop.
 
-    info: model; arguments; semisup; iterations; batch_size; seed; threads. arrays: train_x uint8,
+    info: model; arguments; semisup; iterations; batch_size; seed. arrays: train_x uint8,
     train_y; labelled_x grey, labelled_y one-hot. Returns the trained state.
     """
-    torch.set_num_threads(info["threads"])
     data, loop = (package_module(name) for name in ("data", "train"))
     given = {name: torch.tensor(a) for name, a in arrays.items()}
     seed_all(info["seed"])

@@ -48,3 +48,13 @@ class SSVAE(nn.Module):
     def classification_cross_entropy(self, x, y):
         y_logits = self.cls.classify(x)
         return F.cross_entropy(y_logits, y.argmax(1))
+
+    def loss(self, x, xl, yl):
+        ce = self.classification_cross_entropy(xl, yl)
+        loss = self.class_weight * ce
+        summaries = {"class/ce": ce}
+        if self.gen_weight > 0:
+            nelbo, kl_z, kl_y, rec = self.negative_elbo_bound(x)
+            loss = loss + self.gen_weight * nelbo
+            summaries |= {"gen/elbo": -nelbo, "gen/kl_z": kl_z, "gen/kl_y": kl_y, "gen/rec": rec}
+        return loss, {"train/loss": loss} | summaries
