@@ -96,7 +96,7 @@ STATES = FILES | {
     "another": (change(model={}), "enc.net.0.weight is missing"),
     "moments": (change(optimizer={0: {"step": torch.zeros(())}}), "parameter 0 of the optimizer"),
     "order": (change(stream=[{"order": torch.arange(5), "place": 0}]), "not one of 1347 images"),
-    "random": (change(random=torch.zeros(3)), "RNG state"),
+    "random": (change(random={"cpu": torch.zeros(3)}), "not the state of this training"),
 }
 
 

@@ -66,7 +66,7 @@ def test_ctrl_c_during_the_evaluation_is_one_line(nursery, tmp_path):
     until(lambda: (tmp_path / "out").exists() and in_evaluation(tmp_path), process)
     process.send(signal.SIGINT)
     assert process.wait() == 130
-    assert process.err.splitlines()[-1].startswith("Interrupted")
+    assert process.err.splitlines()[-1].startswith("Stopped; the same command")
     assert "Traceback" not in process.err
     assert (folder_of(tmp_path) / "resume.pt").exists()
 
