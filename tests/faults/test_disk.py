@@ -84,15 +84,14 @@ def test_fifteen_sizes_of_a_full_disk(own_disk, nursery, tmp_path_factory, whole
         print(f"\n15 full disks, all gone on from without loss; what did not fit: {dict(where)}")
 
 
-@pytest.mark.parametrize("size", [MB, 5 * MB])
-def test_a_file_that_may_not_grow_is_named(nursery, tmp_path, whole, size):
-    """What a quota does; 5 MB let the weights through but not resume.pt."""
-    process = nursery.run(VAE, *FLAGS, cwd=tmp_path, largest_file=size)
+def test_a_file_that_may_not_grow_is_named(nursery, tmp_path, whole):
+    """As a quota does; 5 MB let the weights through but not resume.pt."""
+    process = nursery.run(VAE, *FLAGS, cwd=tmp_path, largest_file=5 * MB)
     assert "resume.pt cannot be written: File too large" in process.complaint()
     assert_intact(folder_of(tmp_path), whole)
 
 
-@pytest.mark.parametrize("renames", [0, 3, 5])
+@pytest.mark.parametrize("renames", [0, 4])
 def test_a_disk_that_turns_read_only_is_named(own_disk, nursery, tmp_path, whole, renames):
     process = nursery.run(VAE, *FLAGS, cwd=tmp_path, read_only_after=renames)
     complaint = process.complaint()

@@ -15,7 +15,7 @@ from codebase.errors import UserError
 from codebase.flags import parser
 from results.table import numbers
 
-SHORT, LONG = 150, 10_000
+SHORT, LONG = 100, 10_000
 FORMS = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.slow)]
 
 

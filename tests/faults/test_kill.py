@@ -93,10 +93,10 @@ def boundaries(nursery, tmp_path_factory, script):
     return int((cwd / "boundaries").read_text())
 
 
-@pytest.mark.parametrize("number", [8, 25])
-def test_a_kill_in_the_middle_of_a_write_costs_nothing(number, nursery, undisturbed, tmp_path):
+def test_a_kill_in_the_middle_of_a_write_costs_nothing(nursery, undisturbed, tmp_path):
     expected, _ = undisturbed("run_vae.py")
-    process = nursery.run("run_vae.py", *SCRIPTS["run_vae.py"], cwd=tmp_path, die_at=number)
+    # Nine boundaries a file: the third one, resume.pt, is half written.
+    process = nursery.run("run_vae.py", *SCRIPTS["run_vae.py"], cwd=tmp_path, die_at=21)
     assert process.status == -signal.SIGKILL
     finish(nursery, "run_vae.py", tmp_path, expected)
 
