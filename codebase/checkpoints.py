@@ -61,10 +61,10 @@ def sweep(folder):
 
 def save(path, content):
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
-    packed = io.BytesIO()  # torch turns a full disk into an error that does not say so
-    torch.save(content, packed)
+    buffer = io.BytesIO()  # torch may turn a failed write into an error that says nothing of it
+    torch.save(content, buffer)
     with atomic(path) as file:
-        file.write(packed.getbuffer())
+        file.write(buffer.getbuffer())
 
 
 def load(path, device=None):

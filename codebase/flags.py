@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import signal
 import sys
 from pathlib import Path
 
@@ -130,9 +131,9 @@ def script(main):
         stream.reconfigure(errors="replace")  # a console without β shows a question mark
     try:
         main()
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except (UserError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from what was saved.", file=sys.stderr)
-        raise SystemExit(130) from None

@@ -1,7 +1,6 @@
 """One run of a script: its name, folder, seeds, log, training and results.json."""
 
 import contextlib
-import json
 import os
 import platform
 import shutil
@@ -14,7 +13,7 @@ import filelock
 import numpy as np
 import torch
 
-from codebase import checkpoints, data, datasets, logs, resume
+from codebase import checkpoints, data, datasets, logs, records, resume
 from codebase.errors import UserError
 from codebase.process import keep_memory
 from codebase.train import train
@@ -89,7 +88,7 @@ class Run:
         if self.results_path.exists():
             raise UserError(f"The run {self.folder} exists and is finished. {way_out}")
         if recorded.exists():
-            before = _read_json(recorded, way_out)
+            before = records.read(recorded, way_out)
             changed = sorted(k for k in self.flags if before.get(k) != self.flags[k])
             if changed:
                 was = ", ".join(f"{k} was {before.get(k)}, is {self.flags[k]}" for k in changed)
@@ -99,7 +98,7 @@ class Run:
         elif self.state_path.exists() or any(self.folder.glob("model-*.pt")):
             raise UserError(f"The run {self.folder} exists, without its flags.json. {way_out}")
         checkpoints.sweep(self.folder)
-        _write_json(recorded, self.flags)
+        records.write(recorded, self.flags)
 
     def _lock(self):
         """Makes this process the folder's only writer until it ends, however it ends.
@@ -119,11 +118,11 @@ class Run:
         except OSError as error:
             raise UserError(f"{self.folder} cannot be written: {error.strerror}.") from error
         owner = {"pid": os.getpid(), "host": platform.node()}
-        _write_json(self.folder / LOCKS[1], owner)
+        records.write(self.folder / LOCKS[1], owner)
 
     def _owner(self):
         try:
-            owner = _read_json(self.folder / LOCKS[1])
+            owner = records.read(self.folder / LOCKS[1])
             return f"process {owner['pid']} on {owner['host']}"
         except (UserError, KeyError):
             return "another process"
@@ -195,7 +194,7 @@ class Run:
             },
             "seconds": round(time.perf_counter() - self.began, 1),
         } | extra
-        _write_json(self.output / "results.json", results)
+        records.write(self.output / "results.json", results)
         if self.writer:
             flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
             self.writer.add_results(self.flags, flat, self.args.iter_max)
@@ -267,21 +266,3 @@ def _git_commit():
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+" if changes else "")
-
-
-def _write_json(path, content):
-    with checkpoints.atomic(path) as file:
-        file.write((json.dumps(content, indent=2) + "\n").encode())
-
-
-def _read_json(path, way_out=""):
-    """The object in a JSON file; the way out ends the UserError if there is none."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}. {way_out}".rstrip()) from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: {error}. {way_out}".rstrip()) from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no JSON object. {way_out}".rstrip())
-    return content

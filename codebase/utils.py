@@ -9,6 +9,7 @@ modules of their own here and stay reachable as `codebase.utils.<name>` (see the
 """
 
 import importlib
+import itertools
 import math
 
 import torch
@@ -80,13 +81,19 @@ def log_normal_mixture(z, m, v):
 
 
 def _broadcast(**tensors):
-    """The shape that tensors (or numbers) given by name have together; a ValueError if none."""
+    """The shape that tensors (or numbers) given by name have together; a ValueError if none.
+
+    As torch.broadcast_shapes, but in words, and without the half second that one takes to load.
+    """
     shapes = {name: tuple(getattr(t, "shape", ())) for name, t in tensors.items()}
-    try:
-        return torch.broadcast_shapes(*shapes.values())
-    except RuntimeError:
-        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"{', '.join(shapes)} do not broadcast: {found}") from None
+    joint = []
+    for sizes in itertools.zip_longest(*map(reversed, shapes.values()), fillvalue=1):
+        sizes = set(sizes) - {1} or {1}
+        if len(sizes) > 1:
+            found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            raise ValueError(f"{', '.join(shapes)} do not broadcast: {found}")
+        joint.insert(0, *sizes)
+    return joint
 
 
 def _gaussian(squares, v, dim):

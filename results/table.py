@@ -4,7 +4,6 @@ python results/table.py            # rewrite README.md
 cp checkpoints/<run>/results.json results/<run>.json   # how a run gets recorded
 """
 
-import json
 import math
 import statistics
 import sys
@@ -14,6 +13,8 @@ HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 sys.path.insert(0, str(HERE.parent))
 
+from codebase import records  # noqa: E402
+from codebase.errors import UserError  # noqa: E402
 from codebase.reference import BANDS, verdict  # noqa: E402
 
 MARKS = "<!-- results -->\n", "<!-- end of results -->\n"
@@ -26,9 +27,21 @@ PROBLEMS = {
 
 
 def recorded(pattern):
-    """The recorded runs of that name, one results.json each, in the order of their ids."""
-    files = sorted(HERE.glob(pattern + ".json"))
-    return [json.loads(f.read_text(encoding="utf-8")) for f in files]
+    """The numbers of the recorded runs of that name, in the order of their ids."""
+    return [numbers(file) for file in sorted(HERE.glob(pattern + ".json"))]
+
+
+def numbers(file):
+    """{group: {name: value}} of a results.json.
+
+    Raises:
+        UserError: it is damaged or something else.
+    """
+    try:
+        groups = records.read(file)["numbers"].items()
+        return {g: {name: float(n["value"]) for name, n in ns.items()} for g, ns in groups}
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise UserError(f"{file} is no results.json ({error!r}).") from error
 
 
 def table():
@@ -40,9 +53,7 @@ def table():
     for problem, (title, pattern, group) in PROBLEMS.items():
         runs = recorded(pattern)
         for name, band in BANDS[problem].items():
-            values = [
-                r["numbers"][group][name]["value"] for r in runs if name in r["numbers"][group]
-            ]
+            values = [r[group][name] for r in runs if name in r.get(group, {})]
             lines.append(_row(title, name, band, values))
             title = ""
     return "\n".join(lines) + "\n"

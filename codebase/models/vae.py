@@ -27,6 +27,8 @@ class StandardNormalPrior(nn.Module):
 
     def sample_z(self, batch):
         """Latents from the prior, (batch, Z)."""
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, got {batch}")
         m, v = self.z_prior
         shape = batch, self.z_dim
         return ut.sample_gaussian(m.expand(shape), v.expand(shape))

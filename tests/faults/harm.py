@@ -11,14 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-MS_RDONLY, MS_REMOUNT, MS_REC, MS_PRIVATE = 1, 32, 16384, 1 << 18
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 
 
 def die_at(number):
     """SIGKILL at the given one of all boundaries between file operations.
 
-    Every file written by `checkpoints.atomic` passes ten or more: before and after it is made,
+    Every file written by `checkpoints.atomic` passes nine or more: before and after it is made,
     halfway through each write, before and after fsync, chmod and rename. 0 only counts them, in
     the file `boundaries`.
     """
@@ -112,7 +112,16 @@ def read_only_after(renames):
     """A disk that can be written until so many files have been renamed into place."""
     small_disk(1 << 30)
     here = os.fsencode(os.getcwd())
-    _at_rename(renames, lambda: _mount(b"tmpfs", here, MS_REMOUNT | MS_RDONLY, b""))
+
+    def act():  # a second mount of it, over the first: that one has files open for writing
+        _mount(here, here, MS_BIND)
+        _mount(None, here, MS_BIND | MS_REMOUNT | MS_RDONLY)
+        os.chdir(here)
+
+    if renames:
+        _at_rename(renames, act)
+    else:
+        act()
 
 
 def _at_rename(number, act):
@@ -140,11 +149,11 @@ def _own_mounts():
     ):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(content)
-    _mount(None, b"/", MS_REC | MS_PRIVATE, b"")
+    _mount(None, b"/", MS_REC | MS_PRIVATE)
 
 
-def _mount(kind, target, flags, options):
-    if ctypes.CDLL(None, use_errno=True).mount(kind, target, kind, flags, options):
+def _mount(source, target, flags, options=b""):
+    if ctypes.CDLL(None, use_errno=True).mount(source, target, source, flags, options):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 

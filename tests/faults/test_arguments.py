@@ -52,7 +52,7 @@ WRONG = {
     "save_every_seconds": lambda: fit(save_every_seconds=-1),
     "y_status": lambda: fit(y_status="all"),
     "state_path": lambda: fit(train_loader=[(X, X)], state_path=Path("resume.pt")),
-    "m and v": lambda: ut.sample_gaussian(X, X[:2]),
+    "v": lambda: ut.sample_gaussian(X, X[:2]),
     "x, m": lambda: ut.log_normal(X, X[:, :5], X),
     "x, logits": lambda: ut.log_bernoulli_with_logits(X, X[:, :5]),
     "q, log_q": lambda: ut.kl_cat(X, X, X[:, :5]),

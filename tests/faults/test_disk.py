@@ -1,6 +1,5 @@
 """A disk that is full, read-only or gone: one line that says so, and what was good stays good."""
 
-import os
 import random
 import shutil
 from collections import Counter
@@ -8,7 +7,6 @@ from functools import cache
 
 import harm
 import pytest
-import torch
 from processes import until
 from short_runs import SCRIPTS, folder_of, outcome
 
@@ -86,15 +84,14 @@ def test_fifteen_sizes_of_a_full_disk(own_disk, nursery, tmp_path_factory, whole
         print(f"\n15 full disks, all gone on from without loss; what did not fit: {dict(where)}")
 
 
-@pytest.mark.parametrize("size", [MB, 5 * MB])
-def test_a_file_that_may_not_grow_is_named(nursery, tmp_path, whole, size):
-    """What a quota does; 5 MB let the weights through but not resume.pt."""
-    process = nursery.run(VAE, *FLAGS, cwd=tmp_path, largest_file=size)
+def test_a_file_that_may_not_grow_is_named(nursery, tmp_path, whole):
+    """As a quota does; 5 MB let the weights through but not resume.pt."""
+    process = nursery.run(VAE, *FLAGS, cwd=tmp_path, largest_file=5 * MB)
     assert "resume.pt cannot be written: File too large" in process.complaint()
     assert_intact(folder_of(tmp_path), whole)
 
 
-@pytest.mark.parametrize("renames", [0, 3, 5])
+@pytest.mark.parametrize("renames", [0, 4])
 def test_a_disk_that_turns_read_only_is_named(own_disk, nursery, tmp_path, whole, renames):
     process = nursery.run(VAE, *FLAGS, cwd=tmp_path, read_only_after=renames)
     complaint = process.complaint()
@@ -128,11 +125,3 @@ def test_a_file_in_the_place_of_a_folder_is_named(nursery, tmp_path, room):
     complaint = nursery.run(VAE, *FLAGS, cwd=tmp_path).complaint()
     assert room in complaint
     assert "directory" in complaint or "exists" in complaint
-
-
-@pytest.mark.skipif(os.path.exists("/dev/full") is False, reason="needs /dev/full")
-def test_torch_alone_would_not_say_that_the_disk_is_full():
-    """Why `checkpoints.save` packs in memory first; if this fails, it need not any more."""
-    with pytest.raises(RuntimeError) as caught, open("/dev/full", "wb", buffering=0) as full:
-        torch.save({"x": torch.zeros(100_000)}, full)
-    assert "No space" not in str(caught.value)

@@ -38,6 +38,8 @@ def kill(nursery, script, cwd, seconds):
 
 def state_of(cwd):
     """How far a killed run had got."""
+    if any(cwd.glob("checkpoints/*/results.json")):
+        return "tidying up"
     state = next((cwd / "checkpoints").glob("*/resume.pt"), None)
     if state is None:
         return "before the first save"
@@ -46,11 +48,17 @@ def state_of(cwd):
 
 def finish(nursery, script, cwd, expected):
     """Gives the command again and compares what is there in the end."""
+    parts = expected.keys()
+    finished = any(cwd.glob("checkpoints/*/results.json"))  # killed while it tidied up
     process = nursery.run(script, *SCRIPTS[script], cwd=cwd)
-    assert process.status == 0, process.err
+    if finished:
+        assert "is finished" in process.complaint()
+        parts = {"weights", "numbers"}
+    else:
+        assert process.status == 0, process.err
     found = outcome(cwd)
-    for part, value in expected.items():
-        assert found[part] == value, part
+    for part in parts:
+        assert found[part] == expected[part], part
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -85,10 +93,10 @@ def boundaries(nursery, tmp_path_factory, script):
     return int((cwd / "boundaries").read_text())
 
 
-@pytest.mark.parametrize("number", [8, 25])
-def test_a_kill_in_the_middle_of_a_write_costs_nothing(number, nursery, undisturbed, tmp_path):
+def test_a_kill_in_the_middle_of_a_write_costs_nothing(nursery, undisturbed, tmp_path):
     expected, _ = undisturbed("run_vae.py")
-    process = nursery.run("run_vae.py", *SCRIPTS["run_vae.py"], cwd=tmp_path, die_at=number)
+    # Nine boundaries a file: the third one, resume.pt, is half written.
+    process = nursery.run("run_vae.py", *SCRIPTS["run_vae.py"], cwd=tmp_path, die_at=21)
     assert process.status == -signal.SIGKILL
     finish(nursery, "run_vae.py", tmp_path, expected)
 
@@ -104,8 +112,7 @@ def test_seven_kills_between_file_operations(
         cwd = tmp_path_factory.mktemp("killed")
         process = nursery.run(script, *SCRIPTS[script], cwd=cwd, die_at=number)
         assert process.status == -signal.SIGKILL
-        if not list(cwd.glob("checkpoints/*/results.json")):
-            finish(nursery, script, cwd, expected)
+        finish(nursery, script, cwd, expected)
     with capsys.disabled():
         print(f"\n{script}: 7 of {last} boundaries between file operations, no bit lost")
 
@@ -115,7 +122,7 @@ def test_a_kill_at_any_boundary_leaves_the_old_file_or_the_new_one(nursery, tmp_
     counted = nursery.run(rewrite, tmp_path / "counted.pt", cwd=tmp_path, die_at=0)
     assert counted.status == 0, counted.err
     last = int((tmp_path / "boundaries").read_text())
-    assert last >= 10
+    assert last == 9
     found = []
     for number in range(1, last + 1):
         path = tmp_path / str(number) / "x.pt"

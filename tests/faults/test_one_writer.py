@@ -12,7 +12,7 @@ FLAGS = SCRIPTS[VAE]
 LONG = [*FLAGS, "--iter_max", 10**6]
 
 
-@pytest.mark.parametrize("more", [[], ["--overwrite", 1], ["--resume", 0]])
+@pytest.mark.parametrize("more", [[], ["--overwrite", 1]])
 def test_a_second_process_is_refused_with_the_first_one_s_pid_and_host(nursery, tmp_path, more):
     first = nursery.start(VAE, *LONG, cwd=tmp_path)
     until(lambda: list(tmp_path.glob("checkpoints/*/flags.json")), first)
