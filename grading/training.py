@@ -20,6 +20,7 @@ SHORT = 1_000  # iterations
 SHORT_SLACK = {"accuracy": 0.1}  # against this project's own short training; else nats
 SHORT_NATS = 5.0
 BATCH_SIZE = 97
+START_SECONDS = 300
 SECONDS_PER_ITERATION = 0.5  # a slow machine's SSVAE takes a tenth of it
 
 
@@ -112,7 +113,9 @@ def _trained(task, submission, dataset, launcher, args):
         "labelled_x": labelled_x.numpy(),
         "labelled_y": labelled_y.numpy(),
     }
-    limits = Limits(60 + iterations * SECONDS_PER_ITERATION, int(args.memory * (1 << 30)))
+    limits = Limits(
+        START_SECONDS + iterations * SECONDS_PER_ITERATION, int(args.memory * (1 << 30))
+    )
     session = Session(launcher, submission.assemble, limits)
     try:
         _, state = session.ask(
