@@ -146,6 +146,7 @@ class Run:
         args = self.args
         if not args.train:
             checkpoints.load_model_by_name(model, args.iter_max, self.device)
+            checkpoints.make_folder(self.output)
             return
         from tqdm import tqdm
 

@@ -46,6 +46,7 @@ def test_every_path_it_names_exists():
 def test_every_flag_it_names_exists():
     flags = (ROOT / "codebase" / "flags.py").read_text(encoding="utf-8")
     flags += "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("*.py"))
-    flags += "".join(p.read_text(encoding="utf-8") for p in (ROOT / "benchmarks").glob("*.py"))
+    for folder in ("benchmarks", "grading", "tests"):
+        flags += "".join(p.read_text(encoding="utf-8") for p in (ROOT / folder).glob("*.py"))
     for flag in set(re.findall(r"`?(--[a-z_]+)", README)) - {"--logdir"}:
         assert f'"{flag}"' in flags, flag
