@@ -1,6 +1,7 @@
 """The download, from servers on this machine that stand in for the mirrors."""
 
 import contextlib
+import gc
 import gzip
 import hashlib
 import http.server
@@ -16,6 +17,13 @@ from codebase.errors import UserError
 
 # urllib leaves the socket of a request that timed out to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Has those sockets collected here, not in the middle of whichever test comes next."""
+    yield
+    gc.collect()
 
 
 @contextlib.contextmanager

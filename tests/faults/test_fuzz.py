@@ -3,7 +3,7 @@
 import io
 import json
 
-import mutants
+import broken
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -93,9 +93,9 @@ def files_like(good):
     several = formats(good)
     return st.one_of(
         st.binary(max_size=300),
-        mutants.spoiled(several),
-        mutants.repacked(several[:1]),
-        mutants.other_values(good, VALUES).map(packed),
+        broken.spoiled(several),
+        broken.repacked(several[:1]),
+        broken.other_values(good, VALUES).map(packed),
     )
 
 
@@ -175,7 +175,7 @@ def test_idx_files(examples, here, capsys, monkeypatch):
             assert labels.max() <= 9
 
     def contents(name):
-        spoiled = st.binary(max_size=100) | mutants.spoiled([good[name]])
+        spoiled = st.binary(max_size=100) | broken.spoiled([good[name]])
         # Wrong numbers in a file of the right length.
         header = len(good[name]) - 5 * (784 if "images" in name else 1)
         changed = st.binary(min_size=header, max_size=header).map(
@@ -200,8 +200,8 @@ def spoiled_json(good):
     deep = st.integers(10_000, 100_000).map(lambda n: b"[" * n)
     return st.one_of(
         st.binary(max_size=100),
-        mutants.spoiled([text]),
-        mutants.other_values(good, nests).map(lambda value: json.dumps(value).encode()),
+        broken.spoiled([text]),
+        broken.other_values(good, nests).map(lambda value: json.dumps(value).encode()),
         st.binary(max_size=3).map(lambda tail: text + tail),
         deep,
     )
