@@ -1,13 +1,12 @@
 """The one training loop."""
 
-import json
 import math
 import time
 from dataclasses import dataclass
 
 import torch
 
-from codebase import checkpoints, data, resume
+from codebase import checkpoints, data, records, resume
 from codebase.errors import UserError
 from codebase.process import Stopwatch, noted_signals
 
@@ -187,8 +186,7 @@ def _look(unlooked, step, name):
     if positions is not None:
         path = checkpoints.ROOT / name / f"nonfinite-{iteration:05d}.json"
         replay = {"iteration": iteration, "terms": terms, "train_positions": positions.tolist()}
-        with checkpoints.atomic(path) as file:
-            file.write(json.dumps(replay).encode())
+        records.write(path, replay)
         message += f" The minibatch's positions in the training set are in {path}."
     raise UserError(message)
 

@@ -34,8 +34,8 @@ def sample_gaussian(m, v):
         ValueError: v does not broadcast to m.
     """
     try:
-        fits = torch.broadcast_shapes(m.shape, v.shape) == m.shape
-    except RuntimeError:
+        fits = _broadcast(m=m, v=v) == list(m.shape)
+    except ValueError:
         fits = False
     if not fits:
         raise ValueError(f"v has shape {tuple(v.shape)}, which does not fit m's {tuple(m.shape)}")
