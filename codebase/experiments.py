@@ -35,7 +35,7 @@ def report_bounds(run, model, problem):
         f"test subset ({len(x)})": subset,
         f"all test images ({len(run.dataset.test_x):,})": full,
     }
-    print(table(columns, None if run.changed else BANDS[problem]))
+    print(table(columns, None if run.changed.keys() - {"precision"} else BANDS[problem]))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
     _warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
@@ -67,7 +67,8 @@ def report_classifier(run, model):
     numbers, confusion = _classification(run, model)
     groups = {"test": numbers}
     print(f"\n{_title(run)}")
-    bands = BANDS.get(f"ssvae_gw={run.args.gw:g}") if run.changed.keys() <= {"gw"} else None
+    usual = run.changed.keys() <= {"gw", "precision"}
+    bands = BANDS.get(f"ssvae_gw={run.args.gw:g}") if usual else None
     print(table({f"test ({len(run.dataset.test_x):,} grey images)": numbers}, bands))
     if model.gen_weight:
         x, _ = data.test_subset(run.dataset)

@@ -78,6 +78,13 @@ def parser(description, *, iter_max):
         default="auto",
         help="where to compute; auto: a CUDA GPU if there is one, else the CPU",
     )
+    add(
+        "--precision",
+        choices=["auto", "fp32", "tf32", "bf16"],
+        default="auto",
+        help="of the matrix products in training; auto: bf16 where the device multiplies it "
+        "natively, else fp32",
+    )
 
     run = p.add_argument_group("run")
     add = run.add_argument

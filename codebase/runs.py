@@ -15,6 +15,7 @@ import torch
 
 from codebase import checkpoints, data, datasets, logs, records, resume
 from codebase.errors import UserError
+from codebase.precision import resolve
 from codebase.process import keep_memory
 from codebase.train import train
 
@@ -49,7 +50,9 @@ class Run:
             torch.set_num_threads(args.threads)
         self.dataset = datasets.load(args.dataset, args.data_dir).to(self.device)
         args.seed = args.run if args.seed is None else args.seed
+        args.precision = resolve(args.precision, self.device)
         defaults = vars(parser.parse_args([])) | {"seed": args.run}
+        defaults["precision"] = resolve(defaults["precision"], self.device)
         self.flags = {k: v for k, v in vars(args).items() if k not in NEUTRAL}
         self.flags["data"] = self.dataset.name
         defaults["data"] = "mnist"
@@ -169,6 +172,7 @@ class Run:
             iter_save=args.iter_save,
             y_status="none" if labelled is None else "semisup",
             lr=args.lr,
+            precision=args.precision,
             state_path=self.state_path,
             save_every_seconds=args.save_every_seconds,
             on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,

@@ -110,7 +110,7 @@ def _trained(task, submission, dataset, launcher, args):
     arrays = {
         "train_x": dataset.train_x.numpy(),
         "train_y": dataset.train_y.numpy(),
-        "labelled_x": labelled_x.numpy(),
+        "labelled_x": data.grey(labelled_x).numpy(),
         "labelled_y": labelled_y.numpy(),
     }
     limits = Limits(
