@@ -70,7 +70,10 @@ def parser(description, *, iter_max):
     add("--lr", type=number(float, above=0), default=1e-3, help="Adam's learning rate")
     add("--seed", type=number(int, 0, 2**32 - 1), help="random seed (default: the run id)")
     add(
-        "--threads", type=number(int, 0, 1024), default=0, help="CPU threads; 0: torch's own choice"
+        "--threads",
+        type=number(int, 0, 1024),
+        default=0,
+        help="CPU threads; 0: one for every core that no other process is using",
     )
     add(
         "--device",

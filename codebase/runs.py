@@ -13,7 +13,7 @@ import filelock
 import numpy as np
 import torch
 
-from codebase import checkpoints, data, datasets, logs, records, resume
+from codebase import checkpoints, data, datasets, logs, records, resume, threads
 from codebase.errors import UserError
 from codebase.precision import resolve
 from codebase.process import keep_memory
@@ -46,9 +46,9 @@ class Run:
         self.args, self.began = args, time.perf_counter()
         self.device = _device(args.device)
         keep_memory()
-        if args.threads:
-            torch.set_num_threads(args.threads)
-        self.dataset = datasets.load(args.dataset, args.data_dir).to(self.device)
+        with threads.FreeCores() as free:
+            self.dataset = datasets.load(args.dataset, args.data_dir).to(self.device)
+        threads.take(args.threads, free.count)
         args.seed = args.run if args.seed is None else args.seed
         args.precision = resolve(args.precision, self.device)
         defaults = vars(parser.parse_args([])) | {"seed": args.run}
@@ -131,9 +131,12 @@ class Run:
             return "another process"
 
     def _open_log(self):
-        start = resume.read(self.state_path)["step"] if self.state_path.exists() else 0
+        state = resume.read(self.state_path) if self.state_path.exists() else {"step": 0}
+        start = state["step"]
         if start:
-            print(f"Going on with this run from iteration {start}")
+            if not self.args.threads:
+                torch.set_num_threads(state["threads"])  # another number rounds differently
+            print(f"Going on with this run from iteration {start}, with {_threads()}")
         else:
             logs.delete(self.name)  # of a start that was stopped before its first save
         self.writer = logs.Log(self.name, purge_step=start + 1 if start else None)
@@ -176,6 +179,7 @@ class Run:
             state_path=self.state_path,
             save_every_seconds=args.save_every_seconds,
             on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
+            on_look=None if args.threads else threads.Retreat(),
         )
 
     def finish(self, numbers, **extra):
