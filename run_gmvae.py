@@ -1,6 +1,6 @@
 """Problem 2: train, evaluate and sample a VAE whose prior is a learned mixture of Gaussians."""
 
-from codebase.flags import number, parser, script
+from codebase.flags import evaluation, number, parser, script
 
 
 def main():
@@ -14,6 +14,7 @@ def main():
     model_flags.add_argument(
         "--beta", type=number(float, 0), default=1.0, help="weight of kl in the loss, rec + β·kl"
     )
+    evaluation(p)
     args = p.parse_args()
 
     from codebase.experiments import report_bounds, watch_bounds

@@ -1,6 +1,6 @@
 """Problem 1: train, evaluate and sample a VAE on binarized MNIST (a β-VAE with --beta)."""
 
-from codebase.flags import number, parser, script
+from codebase.flags import evaluation, number, parser, script
 
 
 def main():
@@ -11,6 +11,7 @@ def main():
     model_flags.add_argument(
         "--beta", type=number(float, 0), default=1.0, help="weight of kl in the loss, rec + β·kl"
     )
+    evaluation(p)
     args = p.parse_args()
 
     from codebase.experiments import report_bounds, watch_bounds

@@ -61,7 +61,7 @@ def speeds(results):
     """The main table."""
     limits = [f"{kind} {what}" for kind in ("fp32", "bf16") for what in ("limit it/s", "share")]
     memory = ["peak MB, textbook", "project"]
-    rows = [["", "textbook it/s", "project it/s", "images/s", "ratio", *limits, *memory]]
+    rows = [["", "textbook it/s", "project it/s", "images/s", "ratio", "in fp32", *limits, *memory]]
     for model, s in results.items():
         rates, memory = s["iterations_per_second"], s["peak_memory"]
         ceilings = []
@@ -76,6 +76,7 @@ def speeds(results):
                 f"{rates['project']:.1f}",
                 f"{s['images_per_second']:,.0f}",
                 ratio(s["ratio"]),
+                ratio(s["ratio_fp32"]),
                 *ceilings,
                 megabytes(memory["textbook"]),
                 megabytes(memory["project"]),

@@ -1,7 +1,10 @@
 """What the scripts do with a trained model: numbers, table and pictures."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from codebase import data, evaluate, figures
 from codebase.reference import BANDS, table
@@ -29,6 +32,9 @@ def report_bounds(run, model, problem):
     subset = evaluate.subset_bounds(model, x, run_iwae, least=5)
     test = data.binarized_test(run.dataset)
     full = evaluate.full_bounds(model, test) if hasattr(model, "negative_elbo_terms") else {}
+    if iw := run.args.eval_iw:
+        bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
+        full[f"iwae-{iw}"] = evaluate.full_iwae(model, test, iw, run.args.precision, bar)
     active = evaluate.active_units(model, test)
     print(f"\n{_title(run)}: nats per image, smaller is better")
     columns = {

@@ -127,6 +127,17 @@ def parser(description, *, iter_max):
     return p, model
 
 
+def evaluation(p):
+    """The flag of scripts whose models have an IWAE bound."""
+    p.add_argument_group("evaluation").add_argument(
+        "--eval_iw",
+        type=number(int, 0, 1_000_000),
+        default=0,
+        help="also the IWAE bound with so many samples on all test images; 0: not "
+        "(5,000 take minutes)",
+    )
+
+
 def weight(value):
     """A weight as the contract writes it in names, 001; one that is not whole as it is, 0.5."""
     return f"{int(value):03d}" if value == int(value) else str(value)
