@@ -6,7 +6,7 @@ from collections import Counter
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from benchmarks import sides
+from benchmarks import sides, traffic
 from codebase import data, datasets
 from codebase.precision import resolve
 from codebase.process import keep_memory
@@ -42,6 +42,7 @@ def task(spec):
         return (time.perf_counter() - begin) / n
 
     run(20)
+    asked = traffic.of(lambda: run(1))
     plain = run(steps)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         profiled = run(steps)
@@ -56,6 +57,7 @@ def task(spec):
         calls[event.name] += 1
     kinds["rest"] = profiled * 1e3 - sum(kinds.values())
     return {
+        "asked": asked,
         "step_ms": plain * 1e3,
         "step_ms_profiled": profiled * 1e3,
         "kinds_ms": dict(kinds.most_common()),

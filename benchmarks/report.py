@@ -119,7 +119,8 @@ def busy(results):
 def breakdown(results):
     """Where the time of a step goes."""
     kinds = ["matmul", "elementwise", "optimizer", "data", "rest"]
-    rows = [["ms a step", *kinds, "profiled", "undisturbed", "operators"]]
+    asked = "GFLOP", "MB moved"
+    rows = [["ms a step", *kinds, "profiled", "undisturbed", "operators", *asked]]
     for model, b in results.items():
         rows.append(
             [
@@ -128,6 +129,8 @@ def breakdown(results):
                 f"{b['step_ms_profiled']:.2f}",
                 f"{b['step_ms']:.2f}",
                 f"{b['operators_per_step']:.0f}",
+                f"{b['asked']['operations'] / 1e9:.2f}",
+                megabytes(b["asked"]["bytes"]),
             ]
         )
     text = aligned(rows)
