@@ -10,6 +10,7 @@ MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: a module imports only what stands above it here.
 FLOORS = [
     *("errors", "process", "reference"),
+    *("ranks",),
     *("utils", "flags"),
     *("models.nns.v1", "models.nns"),
     *("models.vae",),
@@ -17,7 +18,9 @@ FLOORS = [
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
     *("train", "evaluate", "figures"),
+    *("places", "summary"),
     *("runs",),
+    *("replicates",),
     *("experiments",),
 ]
 
