@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 import tempfile
+import time
+import uuid
 from datetime import timedelta
-from functools import cache
 
 from codebase.errors import UserError
 
@@ -63,34 +64,58 @@ def gathered(mine):
 
     everyone = [None] * world()
     try:
-        distributed.all_gather_object(everyone, mine, group=_group())
+        _join()
+        distributed.all_gather_object(everyone, mine)
     except RuntimeError as error:
         raise UserError(
-            f"Rank {rank()} has lost the others ({str(error).splitlines()[0][:200]}). What was "
-            "saved is intact; the same command goes on."
+            f"Rank {rank()} cannot reach the other ranks ({str(error).splitlines()[0][:200]}). "
+            "What was saved is intact; the same command goes on."
         ) from error
     return everyone
 
 
-@cache
-def _group():
-    """Torch's group of all ranks: gloo, for Python objects lie in the CPU's memory.
-
-    By torch's default NCCL would serve what lies on CUDA devices; nothing of that is exchanged.
-    """
+def _join():
+    """Makes this process one of torch's group: gloo for the CPU, NCCL for CUDA."""
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
-    distributed.init_process_group(timeout=timedelta(minutes=5))
-    return distributed.new_group(backend="gloo", timeout=PATIENCE)
+    if not distributed.is_initialized():
+        store, *_ = next(rendezvous("env://", timeout=timedelta(minutes=5)))
+        store = distributed.PrefixStore(agreed_name(store, rank(), world()), store)
+        distributed.init_process_group(
+            store=store, rank=rank(), world_size=world(), timeout=PATIENCE
+        )
+
+
+def agreed_name(store, rank, world):
+    """A name that rank 0 has just made up and all ranks know.
+
+    Torch's launcher gives its ranks one store, restart after restart. Without a new name each time
+    a rank may read in it where one that is dead was to be found. So each asks with a word of its
+    own, which only a rank 0 that lives can answer, and says that it knows.
+    """
+    word = uuid.uuid4().hex
+    if rank != 0:
+        store.set(f"ask/{rank}", word)
+        name = store.get(f"answer/{word}").decode()
+        store.set(f"known/{name}/{rank}", "")
+        return name
+    unaware = set(range(1, world))
+    while unaware:
+        for other in unaware:
+            store.set(f"answer/{store.get(f'ask/{other}').decode()}", word)
+        unaware = {other for other in unaware if not store.check([f"known/{word}/{other}"])}
+        time.sleep(0.02)
+    return word
 
 
 def leave():
     """Ends this process's part in what `gathered` set up."""
-    if _group.cache_info().currsize:
+    if world() > 1:
         from torch import distributed
 
-        _group.cache_clear()
-        distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def take_a_gpu():
@@ -112,7 +137,13 @@ def in_one_piece():
         with contextlib.redirect_stdout(said):
             yield
     finally:
-        print(said.getvalue(), end="", flush=True)
+        say(said.getvalue())
+
+
+def say(lines):
+    """Prints whole lines at once, so that those of other ranks come before or after them."""
+    sys.stdout.write(lines)
+    sys.stdout.flush()
 
 
 def end_with_the_launcher():

@@ -27,7 +27,7 @@ def replicate(do, parser, args, layout, named, problem):
         UserError: flags that do not go together; a run that is refused; in the end, after all the
             others, a run that failed.
     """
-    _check(args)
+    check(args)
     if args.runs is None:
         with Run(parser, args, layout, named) as run:
             do(run)
@@ -75,7 +75,7 @@ def _replicate(do, args, described, problem):
             )
 
 
-def _check(args):
+def check(args):
     """Raises a UserError for flags that do not go together, or not with torchrun."""
     shared = ranks.world() > 1 and not ranks.launched_here()
     if args.runs is None:
@@ -148,7 +148,7 @@ def _finished(places):
 def _train(do, name, description, dataset):
     """One run from its start, or from where it was, to its results; says why if it fails."""
     if ranks.world() > 1:
-        print(f"rank {ranks.rank()} of {ranks.world()}: {name}", flush=True)
+        ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {name}\n")
     try:
         with ranks.in_one_piece(), Run(*description, dataset) as run:
             do(run)
