@@ -67,9 +67,7 @@ def main():
     for _ in range(args.rounds):
         for setting in SETTINGS:
             found[setting].append(measure(args, *setting))
-    print(
-        f"{facts['cpu']}, {facts['cores']} cores, load before {facts['load_before']:.1f};", end=""
-    )
+    print(f"{facts['cpu']}, {facts['cores']} cores, load before {facts['load_before']};", end="")
     print(f" {args.script}, {args.runs} runs of {args.iter_max:,} iterations, {args.dataset};")
     print(f"medians of {args.rounds} rounds, commit {facts['git_commit']}\n")
     print("| processes × threads | runs an hour | range | iterations a second, all processes |")

@@ -37,11 +37,6 @@ def world():
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def restarted():
-    """Whether the job's processes have been started again after one of them died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-
-
 def launched_here():
     """Whether `launch` started this process, not torchrun."""
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(_JOB)
@@ -122,7 +117,7 @@ def take_a_gpu():
     """Gives each rank of a host its own CUDA device, in turn if there are fewer than ranks."""
     import torch
 
-    if world() > 1 and torch.cuda.is_available():
+    if world() > 1:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
 
 
@@ -170,6 +165,10 @@ def launch(jobs, *flags):
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     before = {s: signal.getsignal(s) for s in STOPPING}
+    options = {}
+    if hasattr(LaunchConfig, "signals_to_handle"):  # torch heeds even what nohup has it ignore
+        heeded = [s.name for s, handler in before.items() if handler != signal.SIG_IGN]
+        options["signals_to_handle"] = ",".join(heeded)
     try:
         with tempfile.TemporaryDirectory() as folder:
             config = LaunchConfig(
@@ -182,6 +181,7 @@ def launch(jobs, *flags):
                 local_addr="localhost",
                 max_restarts=RESTARTS,
                 logs_specs=DefaultLogsSpecs(log_dir=folder),
+                **options,
             )
             elastic_launch(config, sys.executable)(*sys.argv, *flags)
     except ChildFailedError:  # it has said which one

@@ -41,8 +41,8 @@ def replicate(do, parser, args, layout, named, problem):
 
 def _replicate(do, args, described, problem):
     """`replicate` with --runs; described(i) is what Place and Run take for run i."""
-    device(args.device)  # refused before the data are loaded
-    ranks.take_a_gpu()
+    if device(args.device).type == "cuda":  # refused before the data are loaded
+        ranks.take_a_gpu()
     dataset = _dataset(args)
     places = {i: Place(*described(i), dataset.name) for i in _ids(args)}
     if args.overwrite:
@@ -55,7 +55,9 @@ def _replicate(do, args, described, problem):
 
     jobs = min(args.jobs, len(missing))
     if jobs > 1:
-        again = {"jobs": 1, "threads": args.threads, "dataset": dataset.name, "overwrite": 0}
+        # What this process has seen to is not for its ranks, which may be started again.
+        again = {"jobs": 1, "threads": args.threads, "dataset": dataset.name}
+        again |= {"overwrite": 0, "resume": "auto"}
         ranks.launch(jobs, *(f"--{flag}={value}" for flag, value in again.items()))
     else:
         dataset = dataset.to(device(args.device))
@@ -94,13 +96,11 @@ def check(args):
         )
     if shared and args.jobs > 1:
         raise UserError(f"torchrun has started the processes; leave --jobs {args.jobs} out.")
-    if shared and args.overwrite:
+    if shared and (args.overwrite or args.resume == "0"):
         raise UserError(
-            "--overwrite 1 under torchrun would delete what is finished whenever torchrun starts "
-            "the ranks again; delete the folders in checkpoints/, or use --jobs."
+            "--overwrite 1 and --resume 0 are for one start; torchrun starts ranks again. Delete "
+            "the folders in checkpoints/, or use --jobs."
         )
-    if ranks.restarted():
-        args.resume = "auto"  # --resume 0 was for what lay there at first
 
 
 def _ids(args):
@@ -147,8 +147,7 @@ def _finished(places):
 
 def _train(do, name, description, dataset):
     """One run from its start, or from where it was, to its results; says why if it fails."""
-    if ranks.world() > 1:
-        ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {name}\n")
+    ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {name}\n" if ranks.world() > 1 else "\n")
     try:
         with ranks.in_one_piece(), Run(*description, dataset) as run:
             do(run)

@@ -146,6 +146,7 @@ def namespace(**flags):
         ({"run": 9999}, 1, "9999"),
         ({"jobs": 2}, 2, "leave --jobs 2 out"),
         ({"overwrite": 1}, 2, "--overwrite 1"),
+        ({"resume": "0"}, 2, "--resume 0"),
     ],
 )
 def test_flags_that_do_not_go_together(flags, world, complaint, monkeypatch):
@@ -154,16 +155,11 @@ def test_flags_that_do_not_go_together(flags, world, complaint, monkeypatch):
         replicates.check(namespace(**flags))
 
 
-@pytest.mark.parametrize("flags", [{}, {"runs": 1, "seed": 7}, {"jobs": 3}, {"overwrite": 1}])
+@pytest.mark.parametrize(
+    "flags", [{}, {"runs": 1, "seed": 7}, {"jobs": 3, "resume": "0"}, {"overwrite": 1}]
+)
 def test_flags_that_do(flags):
     replicates.check(namespace(**flags))
-
-
-def test_a_restarted_rank_resumes_whatever_resume_says(monkeypatch):
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    args = namespace(resume="0")
-    replicates.check(args)
-    assert args.resume == "auto"
 
 
 def test_ranks_agree_on_a_name_nobody_has_used_before(monkeypatch):
