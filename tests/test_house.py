@@ -10,7 +10,7 @@ MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: a module imports only what stands above it here.
 FLOORS = [
     *("errors", "process", "reference"),
-    *("precision", "threads"),
+    *("devices", "precision", "ranks", "threads"),
     *("utils", "flags"),
     *("models.nns.v1", "models.nns"),
     *("models.vae",),
@@ -18,7 +18,9 @@ FLOORS = [
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
     *("train", "evaluate", "figures"),
+    *("places", "summary"),
     *("runs",),
+    *("replicates",),
     *("experiments",),
 ]
 
