@@ -1,12 +1,16 @@
 """One grading: many submissions, side by side, and their report."""
 
+import itertools
 import os
 import secrets
 import sys
+import traceback
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from grading import report, sandbox
 from grading.judge import judge
+from grading.messages import plain
 from grading.submission import Refused, find, read
 
 
@@ -74,13 +78,24 @@ def _one(name, path, launcher, limits, seed):
     try:
         return judge(read(name, path), launcher, limits, seed)
     except Refused as refusal:
-        return str(refusal)
+        return plain(str(refusal))
+    except Exception as error:  # whatever it is, the others are still to be judged
+        traceback.print_exc()
+        return plain(f"the grader itself failed on {path}: {type(error).__name__}: {error}")
 
 
 def named(found):
-    """Names made unique, so that nobody's feedback overwrites another's."""
-    seen, unique = {}, []
+    """Names made unique, so that nobody's feedback overwrites another's.
+
+    Files of one name are told apart by their folders, and where that does not help by a number.
+    """
+    alike = Counter(report.file_name(name) for name, _ in found)
+    taken, unique = set(), []
     for name, path in found:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append((name if seen[name] == 1 else f"{name} ({seen[name]})", path))
+        if alike[report.file_name(name)] > 1:
+            name = f"{plain(path.resolve().parent.name)} {name}"
+        several = itertools.chain([name], (f"{name} ({i})" for i in itertools.count(2)))
+        name = next(n for n in several if report.file_name(n) not in taken)
+        taken.add(report.file_name(name))
+        unique.append((name, path))
     return unique

@@ -51,6 +51,7 @@ class Verdict:
         standins: {target: what this project's code stood in for while it was judged}.
         guards: of lockdown.GUARDS, those that held.
         missing: graded files that were not handed in.
+        copies: folders with more graded files, which were not looked at.
         seconds: of wall clock.
     """
 
@@ -60,6 +61,7 @@ class Verdict:
     standins: dict[str, tuple[str, ...]] = field(default_factory=dict)
     guards: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    copies: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def earned(self, item):
@@ -84,7 +86,8 @@ def judge(submission, launcher, limits, seed, only=None):
         Verdict.
     """
     began = time.perf_counter()
-    verdict = Verdict(submission.name, seed, missing=submission.missing)
+    missing = [f"codebase/{path}" for path in submission.missing]
+    verdict = Verdict(submission.name, seed, missing=missing, copies=submission.copies)
     own = Session(launcher, submission.assemble, limits)
     wrong, hopeless = {}, set()  # targets that lost points; those that hung or killed the process
     try:
@@ -114,6 +117,7 @@ def judge(submission, launcher, limits, seed, only=None):
                 verdict.standins[group.target] = used
             if any(not r.finding.passed for r in best if r.check.points or group.item is None):
                 wrong[group.target] = [r for r in best if not r.finding.passed]
+        verdict.results.sort(key=lambda result: result.item or "")
         verdict.guards = own.guards
     finally:
         own.close()

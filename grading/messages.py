@@ -3,6 +3,12 @@
 from dataclasses import dataclass, field
 
 LANGUAGES = ("en", "es")
+MAX_VALUE = 300
+
+
+def plain(text):
+    """Text of a submission's making on one line, without control characters, and short."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_VALUE]
 
 
 @dataclass(frozen=True, init=False)
@@ -18,7 +24,10 @@ class Note:
 
     def say(self, language):
         """The message as text; values that are notes are said too."""
-        said = {k: v.say(language) if isinstance(v, Note) else v for k, v in self.values.items()}
+        said = {
+            k: v.say(language) if isinstance(v, Note) else plain(str(v))
+            for k, v in self.values.items()
+        }
         return MESSAGES[self.key][LANGUAGES.index(language)].format(**said)
 
 
@@ -462,6 +471,10 @@ MESSAGES = {
         "No se califica aquí: {human} requieren una mirada humana.",
     ),
     "report.missing": ("Not handed in: {paths}.", "No se entregó: {paths}."),
+    "report.copies": (
+        "Graded files lie in other folders too, and were not looked at there: {paths}.",
+        "Hay archivos calificables también en otras carpetas, y ahí no se miraron: {paths}.",
+    ),
     "report.seed": (
         "Grading seed {seed}; the same seed gives the same inputs again.",
         "Semilla de la calificación {seed}; la misma semilla repite las entradas.",

@@ -60,7 +60,8 @@ def serve(requests, replies, folder, guards):
 
 def describe(error, folder):
     """An exception as plain text: its type, message, and the submission's line that raised it."""
-    found = {"type": type(error).__name__, "message": str(error)[:MAX_TEXT]}
+    message = str(error).replace(f"{folder}{os.sep}", "")
+    found = {"type": type(error).__name__, "message": message[:MAX_TEXT]}
     frames = traceback.extract_tb(error.__traceback__)
     inside = [f for f in frames if f.filename.startswith(str(folder))]
     if isinstance(error, SyntaxError) and str(error.filename).startswith(str(folder)):
