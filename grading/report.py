@@ -15,12 +15,12 @@ def table(outcomes, language):
     """The grades as aligned text: one line per submission.
 
     Args:
-        outcomes: [(name, Verdict, or why it could not be judged)].
+        outcomes: [(name, Verdict, or the Note why it could not be judged)].
     """
     head = [_say("report.submission", language), *POINTS, _say("report.sum", language)]
     rows = [head]
     for name, verdict in outcomes:
-        if isinstance(verdict, str):
+        if isinstance(verdict, Note):
             rows.append([name, *["–"] * len(POINTS), "–"])
         else:
             points = [f"{verdict.earned(item)}/{worth}" for item, worth in POINTS.items()]
@@ -71,7 +71,7 @@ def _about_files(verdict, language):
     """What was not handed in, and what was handed in more than once."""
     for key, paths in (("missing", verdict.missing), ("copies", verdict.copies)):
         if paths:
-            yield _say(f"report.{key}", language, paths=", ".join(f"`{path}`" for path in paths))
+            yield _say(f"report.{key}", language, paths=_code(paths))
 
 
 def explanation(result, language):
@@ -122,20 +122,24 @@ def feedback(verdict, language, trained=()):
                 f"| {r.item} | {title(r, language)} | {r.earned} / {r.check.points} "
                 f"| {_say(_status(r), language)} |"
             )
-    lines += ["", *trained, *([""] if trained else [])]
+    lines.append("")
+    if trained:
+        lines += [f"## {_say('report.trainings', language)}", "", *trained, ""]
     lines += [ungraded(language, bool(trained)), ""]
     lines += [_say("report.seed", language, seed=verdict.seed), ""]
     return "\n".join(lines)
 
 
 def _remarks(verdict, language):
-    lines = []
+    lines, judged_with = [], {}
     for target, names in verdict.standins.items():
-        said = _say("report.stand_in", language, names=", ".join(f"`{name}`" for name in names))
-        lines.append(f"- `{target}`: {said}")
+        judged_with.setdefault(names, []).append(target)
+    for names, targets in judged_with.items():
+        said = _say("report.stand_in", language, names=_code(names))
+        lines.append(f"- {_code(target for target in targets if target != 'given')}: {said}")
     for r in verdict.results:
         said = [note.say(language) for note in r.finding.remarks]
-        if not r.check.points and not r.finding.passed and r.implemented:
+        if not r.check.points and not r.finding.passed and r.answered:
             said.append(_plain(explanation(r, language)))
         lines += [f"- {title(r, language)}: {text}" for text in said]
     return lines
@@ -178,7 +182,7 @@ def write(folder, outcomes, language, trained=None):
         rows = csv.writer(file)
         rows.writerow(["submission", *POINTS, "total", "of", "judged", "seed", "seconds"])
         for name, verdict in outcomes:
-            if isinstance(verdict, str):
+            if isinstance(verdict, Note):
                 rows.writerow([_cell(name), *[""] * len(POINTS), "", TOTAL, "no", "", ""])
             else:
                 earned = [verdict.earned(item) for item in POINTS]
@@ -187,12 +191,16 @@ def write(folder, outcomes, language, trained=None):
                     [_cell(name), *earned, verdict.total, TOTAL, "yes", verdict.seed, seconds]
                 )
     for name, verdict in outcomes:
-        if isinstance(verdict, str):
+        if isinstance(verdict, Note):
             text = f"# {_say('report.title', language, name=_plain(name))}\n\n"
-            text += _say("report.refused", language, why=_plain(verdict)) + "\n"
+            text += _say("report.refused", language, why=_plain(verdict.say(language))) + "\n"
         else:
             text = feedback(verdict, language, (trained or {}).get(name, ()))
         (folder / f"{file_name(name, fold=False)}.md").write_text(text, encoding="utf-8")
+
+
+def _code(names):
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _say(key, language, **values):

@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from grading.messages import plain
+from grading.messages import Note, plain
 
 CODEBASE = Path(__file__).resolve().parent.parent / "codebase"
 GRADED = ("utils.py", "models/vae.py", "models/gmvae.py", "models/ssvae.py")
@@ -33,7 +33,11 @@ GIVEN = (
 
 
 class Refused(Exception):
-    """This cannot be graded; the message says what, where and what to do."""
+    """This cannot be graded; the note says what, where and what to do."""
+
+    def __init__(self, key, **values):
+        self.note = Note(f"refused.{key}", **values)
+        super().__init__(self.note.say("en"))
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def find(path):
     """
     path = Path(path)
     if not path.exists():
-        raise Refused(f"{path} does not exist; give a zip, or a folder that holds a submission.")
+        raise Refused("absent", path=path)
     if path.is_file():
         return [(_name(path), path)]
     archives, roots = _archives(path), _roots(_listing(path))
@@ -168,10 +172,7 @@ def find(path):
             names = [plain(folder.name)] if len(inside) == 1 else [_name(p) for p in inside]
             found += zip(names, inside, strict=True)
     if not found:
-        raise Refused(
-            f"{path} holds no zip and none of the graded files {', '.join(GRADED)}; give a "
-            "submission, or a folder of submissions."
-        )
+        raise Refused("nothing", path=path, files=", ".join(GRADED))
     return sorted(found)
 
 
@@ -188,12 +189,12 @@ def read(name, path):
     try:
         files = _read_folder(path) if path.is_dir() else _read_zip(path)
     except BROKEN as error:
-        raise Refused(f"{path} cannot be unpacked ({error}); zip the folder anew.") from error
+        raise Refused("damaged", path=path, message=error) from error
     except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise Refused("unreadable", path=path, message=error.strerror or error) from error
     roots = _roots(files)
     if not roots:
-        raise Refused(f"{path} holds none of the graded files {', '.join(GRADED)}.")
+        raise Refused("empty", path=path, files=", ".join(GRADED))
     root = roots[0]
     inside = {
         "/".join(parts[len(root) :]): data for parts, data in files.items() if _under(parts, root)
@@ -252,7 +253,7 @@ def _read_folder(folder):
     for parts, path in _listing(folder).items():
         total += path.stat().st_size
         if total > MAX_UNPACKED:
-            raise Refused(f"{folder} holds more than {MAX_UNPACKED >> 20} MB of code.")
+            raise Refused("too_large", path=folder, size=MAX_UNPACKED >> 20)
         files[parts] = path.read_bytes()
     return files
 
@@ -265,18 +266,18 @@ def _read_zip(path):
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_ENTRIES:
-            raise Refused(f"{path} has {len(entries)} entries, more than {MAX_ENTRIES}.")
+            raise Refused("too_many", path=path, count=len(entries), most=MAX_ENTRIES)
         for entry in entries:
             name = entry.filename.replace("\\", "/")
             mode = entry.external_attr >> 16
             if name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
-                raise Refused(f"{path}: the entry {entry.filename!r} points outside of the zip.")
+                raise Refused("outside", path=path, entry=entry.filename)
             if stat.S_ISLNK(mode):
-                raise Refused(f"{path}: the entry {entry.filename!r} is a link.")
+                raise Refused("link", path=path, entry=entry.filename)
             if entry.flag_bits & 1:
-                raise Refused(f"{path} is protected by a password; zip it without one.")
+                raise Refused("password", path=path)
         if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-            raise Refused(f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB.")
+            raise Refused("too_large", path=path, size=MAX_UNPACKED >> 20)
         files, total = {}, 0
         for entry in entries:
             if entry.is_dir():
@@ -285,7 +286,7 @@ def _read_zip(path):
                 data = file.read(MAX_UNPACKED - total + 1)
             total += len(data)
             if total > MAX_UNPACKED:
-                raise Refused(f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB.")
+                raise Refused("too_large", path=path, size=MAX_UNPACKED >> 20)
             parts = tuple(p for p in entry.filename.replace("\\", "/").split("/") if p != ".")
             if parts[-1].endswith(KEPT):
                 files[parts] = data
