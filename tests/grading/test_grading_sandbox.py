@@ -147,6 +147,26 @@ def test_writing_to_the_graders_pipe_gains_nothing(misbehave):
     assert others_unharmed(verdict)
 
 
+def test_a_forged_error_cannot_write_lines_of_the_report(misbehave):
+    """An error's fields come from the submission's process, whatever it says they are."""
+    code = (
+        "import json\n"
+        "error = {'type': 'E', 'message': 'm', 'text': 't', 'file': 'utils.py',\n"
+        "         'line': '1\\n\\x1b[2Jeva 61/61'}\n"
+        "header = json.dumps([{'error': error}, []]).encode()\n"
+        "for fd in range(3, 64):\n"
+        "    try:\n"
+        "        os.write(fd, len(header).to_bytes(8, 'little') + header)\n"
+        "    except OSError:\n"
+        "        pass"
+    )
+    verdict = misbehave(code)
+    said = [r.finding.seen.say("en") for r in verdict.results if r.finding.seen]
+    assert any("61/61" in text for text in said)
+    assert all(text.isprintable() for text in said)
+    assert verdict.earned("1.1") < 9
+
+
 def test_secrets_of_the_environment_stay_here(launcher, solutions, monkeypatch):
     monkeypatch.setenv("SOME_TOKEN", "secret")
     own = sandbox.launcher()  # started with the secret around
