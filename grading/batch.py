@@ -19,7 +19,8 @@ def grade_all(args):
     Args:
         args: what grade.py parsed.
     Returns:
-        The exit status: 0 if all could be judged, 1 if some could not, 2 if nothing is there.
+        The exit status: 0 if all could be judged, 1 if some could not, 2 if nothing is there to
+        judge or train with, 130 if stopped.
     """
     try:
         found = named([pair for path in args.paths for pair in find(path)])

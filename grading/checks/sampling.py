@@ -99,7 +99,8 @@ def distribution(lab):
     """Standard normal noise, a new one for every element and every call."""
     e = lab.noise()
     if e is None:
-        shared = not np.array_equal(*lab.draws())
+        z = lab.draws()
+        shared = np.all(np.isfinite(z)) and not np.array_equal(*z)
         return Finding(False, Note("no_spread"), Note("cause.shared_rows") if shared else None)
     calls, n, columns = e.shape
     rows = (e.mean(axis=2) ** 2).mean() * columns  # 1, or `columns` where a row shares its noise
