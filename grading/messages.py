@@ -188,6 +188,10 @@ MESSAGES = {
         "the draws do not vary as samples should",
         "las muestras no varían como deberían",
     ),
+    "constant": (
+        "{name} returns the same value for any input",
+        "{name} devuelve el mismo valor para cualquier entrada",
+    ),
     "same_again": (
         "two calls in a row use the same noise",
         "dos llamadas seguidas usan el mismo ruido",

@@ -46,6 +46,16 @@ def test_an_endless_loop_costs_one_limit(misbehave):
     assert time.monotonic() - began < 60  # five checks, but one wait
 
 
+def test_what_a_busy_machine_keeps_from_running_is_not_counted(misbehave, monkeypatch):
+    """As if nine seconds of ten had been spent waiting for a core: 1.2 s of sleep are 0.12 s."""
+    monkeypatch.setattr(sandbox, "_starved", lambda tasks: time.monotonic() * 0.9)
+    only = ("sample_gaussian",)
+    verdict = misbehave("time.sleep(0.3)", seconds=0.5, imports="import time", only=only)
+    assert "timed_out" not in notes(verdict)
+    verdict = misbehave("time.sleep(600)", seconds=0.1, imports="import time", only=only)
+    assert notes(verdict) == {"timed_out"}
+
+
 def test_items_that_use_a_hanging_function_are_judged_with_a_stand_in(misbehave):
     verdict = misbehave("while True: pass", seconds=8.0, only=("sample_gaussian", "VAE"))
     assert verdict.earned("1.1") == 0
