@@ -78,7 +78,7 @@ def values(lab):
 
 def shape(lab):
     """(…, dim) → (…), for any number of leading dimensions; other broadcasts are remarked on."""
-    for wanted in ((), (4,), (2, 3)):
+    for wanted in ((), (1,), (4,), (2, 3)):
         got = lab.value(*lab.case(*wanted, 6)).shape
         if got != wanted:
             return Finding(False, Note("shapes", expected=list(wanted), got=list(got)))

@@ -212,6 +212,9 @@ WRONG = [
     mistake("a density kept with keepdim", "2.1", **util(
         LOG_NORMAL + "return torch.distributions.Normal(m, v.sqrt()).log_prob(x)"
         ".sum(-1, keepdim=True)")),
+    mistake("squeezed: one row loses its axis", "2.1", **util(
+        LOG_NORMAL + "d = torch.distributions.Normal(m, v.sqrt())\n"
+        "    return d.log_prob(x).sum(-1).squeeze()")),
     # 2.1, log_normal_mixture
     mistake("log_sum_exp for log_mean_exp", "2.1", "log_k_missing", **util(
         MIXTURE + f"return log_sum_exp({EACH}, 1)")),
@@ -329,7 +332,8 @@ RIGHT_BUT_UNUSUAL = [
         "    return torch.distributions.MultivariateNormal(m, scale_tril=L).log_prob(x)")),
     Variant("log_normal compiled by torch.jit", **util(
         "@torch.jit.script\ndef log_normal(x, m, v):\n"
-        "    return (-0.5 * torch.log(2 * 3.141592653589793 * v) - (x - m) ** 2 / (2 * v)).sum(-1)")),
+        "    each = torch.log(6.283185307179586 * v) + (x - m) ** 2 / v\n"
+        "    return -0.5 * each.sum(-1)")),
     Variant("MixtureSameFamily", **util(
         MIXTURE + "b = len(z)\n"
         "    m, v = m.expand(b, *m.shape[1:]), v.expand(b, *v.shape[1:])\n"
