@@ -16,7 +16,9 @@ FLOORS = [
     *("models.gmvae", "models.ssvae"),
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
+    *("saved",),
     *("train", "evaluate", "figures"),
+    *("explorer", "export"),
     *("runs",),
     *("experiments",),
 ]
