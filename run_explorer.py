@@ -1,4 +1,4 @@
-"""Write explore.html, a page that draws with a trained model in the browser, into a run's folder."""
+"""Write explore.html, a page that draws with a trained model in the browser, for trained runs."""
 
 from codebase.flags import Parser, number, script
 

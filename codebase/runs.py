@@ -198,7 +198,8 @@ class Run:
         records.write(self.output / "results.json", results)
         if self.writer:
             flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
-            self.writer.add_results(self.flags, flat, self.args.iter_max)
+            kind = self.name.partition("_")[0].removeprefix("model=")
+            self.writer.add_results({"model": kind} | self.flags, flat, self.args.iter_max)
             self.writer.close()
             self.state_path.unlink(missing_ok=True)
             self.lock.release()

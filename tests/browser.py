@@ -168,7 +168,8 @@ class Browser:
         find = f"document.querySelector({json.dumps(selector)})"
         return self.js(
             f"(() => {{ const e = {find}; e.scrollIntoView({{block: 'center'}});"
-            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]})()"
+            "const b = e.getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
 
     def drag(self, points):
@@ -196,7 +197,6 @@ class Browser:
         shift = 8 if shift else 0
         self.send("Input.dispatchKeyEvent", type="keyDown", modifiers=shift, **key, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", modifiers=shift, **key)
-        self.frames()
 
     def screenshot(self, path, *, whole=False):
         """Writes a PNG of the window, or of the whole page."""
