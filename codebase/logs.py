@@ -8,7 +8,6 @@ from codebase import checkpoints
 from codebase.errors import UserError
 
 ROOT = Path("logs")
-SIDE = 28
 # Charts of several curves, for the CUSTOM SCALARS dashboard: {section: {title: regular expression
 # of the tags}}. Runs whose layouts agree share their charts there.
 BOUND = {
@@ -97,7 +96,9 @@ class Log:
             means: (N, Z).
             x, y: the images (N, 784) in [0, 1] and their labels (N,).
         """
-        pictures = (1 - x).view(-1, 1, SIDE, SIDE).expand(-1, 3, -1, -1)  # ink on paper
+        # The writer would complain of what a process that was killed here has left.
+        shutil.rmtree(self.path / f"{step:05d}", ignore_errors=True)
+        pictures = (1 - x).view(-1, 1, 28, 28).expand(-1, 3, -1, -1)  # ink on paper
         self.add_embedding(means, y.tolist(), pictures, step, tag="posterior_mean")
 
     def add_results(self, flags, metrics, step):
