@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from codebase.errors import UserError
 from codebase.precision import products
@@ -123,8 +124,27 @@ def active_units(model, x):
         model: has enc(x), the posterior's mean and variance.
         x: (N, 784) in {0, 1}.
     """
-    means = torch.cat([model.enc(part)[0] for part in x.split(CHUNK)])
-    return int((means.var(0) > 0.01).sum())
+    return int((posteriors(model, x)[0].var(0) > 0.01).sum())
+
+
+@torch.no_grad()
+def posteriors(model, x):
+    """Mean and variance of each image's q(z|x), or of its q(z|x, y) at the likeliest label y.
+
+    Args:
+        model: has enc(x), or enc(x, y) and cls(x).
+        x: (N, 784).
+    Returns:
+        m, v: (N, Z) each.
+    """
+    parts = []
+    for part in x.split(CHUNK):
+        label = ()
+        if hasattr(model, "cls"):
+            logits = model.cls(part)
+            label = (F.one_hot(logits.argmax(1), logits.shape[1]).to(part),)
+        parts.append(model.enc(part, *label))
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
 def _refuse_grey(x):

@@ -142,7 +142,8 @@ class Run(Place):
         records.write(self.results_path, results)
         if self.writer:
             flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
-            self.writer.add_results(self.flags, flat, self.args.iter_max)
+            kind = self.name.partition("_")[0].removeprefix("model=")
+            self.writer.add_results({"model": kind} | self.flags, flat, self.args.iter_max)
             self.writer.close()
             self.tidy()
         print(f"\nresults and pictures: {self.output}\ncurves: tensorboard --logdir {logs.ROOT}")
