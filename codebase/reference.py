@@ -47,20 +47,21 @@ def table(columns, bands=None):
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
     rows = [["", first, *(["reference", ""] if bands else []), *others]]
     for name in names:
-        row = [name, _text(columns[first].get(name))]
+        row = [name, text(columns[first].get(name))]
         if bands:
             band, number = bands.get(name), columns[first].get(name)
             known = band and number
             row += (
                 [f"{band[0]:g} ± {band[1]:g}", verdict(number.value, band)] if known else ["", ""]
             )
-        rows.append(row + [_text(columns[other].get(name)) for other in others])
+        rows.append(row + [text(columns[other].get(name)) for other in others])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _text(number):
+def text(number):
+    """A Number as value ± standard error, with the digits that say something; "" for None."""
     if number is None:
         return ""
     digits = 4 if abs(number.value) < 1 else 2

@@ -43,7 +43,7 @@ class Run:
 
     def __init__(self, parser, args, layout, named):
         self.args, self.began = args, time.perf_counter()
-        self.device = _device(args.device)
+        self.device = choose_device(args.device)
         keep_memory()
         if args.threads:
             torch.set_num_threads(args.threads)
@@ -55,8 +55,7 @@ class Run:
         defaults["data"] = "mnist"
         self.changed = {k: v for k, v in self.flags.items() if v != defaults[k]}
         unusual = {k: v for k, v in self.changed.items() if k not in {*named, "iter_max"}}
-        parts = [f"{k}={_general(v)}" for k, v in sorted(unusual.items())]
-        self.name = "_".join([layout, f"run={args.run:04d}", *parts])
+        self.name = run_name(layout, args.run, unusual)
         self.folder = checkpoints.ROOT / self.name
         self.state_path = self.folder / "resume.pt"
         self.results_path = self.folder / "results.json"
@@ -220,11 +219,18 @@ class Run:
         }
 
 
-def _general(value):
-    return str(value).removesuffix(".0")
+def run_name(layout, run, unusual):
+    """A run's name: its layout, its id and the flags that set it apart, as {flag: value}."""
+    parts = [f"{k}={str(v).removesuffix('.0')}" for k, v in sorted(unusual.items())]
+    return "_".join([layout, f"run={run:04d}", *parts])
 
 
-def _device(name):
+def choose_device(name):
+    """The device that --device names.
+
+    Raises:
+        UserError: this machine has none of that kind.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
