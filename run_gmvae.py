@@ -18,13 +18,16 @@ def main():
 
     from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.gmvae import GMVAE
-    from codebase.runs import Run
+    from codebase.replicates import replicate
 
-    run = Run(p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", named=["z", "k"])
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
-    model = GMVAE(z_dim=args.z, k=args.k, name=run.name, **beta).to(run.device)
-    run.fit(model, watch=watch_bounds)
-    report_bounds(run, model, "gmvae")
+
+    def do(run):
+        model = GMVAE(z_dim=args.z, k=args.k, name=run.name, **beta).to(run.device)
+        run.fit(model, watch=watch_bounds)
+        report_bounds(run, model, "gmvae")
+
+    replicate(do, p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", ["z", "k"], "gmvae")
 
 
 if __name__ == "__main__":

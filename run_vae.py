@@ -15,13 +15,16 @@ def main():
 
     from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.vae import VAE
-    from codebase.runs import Run
+    from codebase.replicates import replicate
 
-    run = Run(p, args, f"model=vae_z={args.z:02d}", named=["z"])
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
-    model = VAE(z_dim=args.z, name=run.name, **beta).to(run.device)
-    run.fit(model, watch=watch_bounds)
-    report_bounds(run, model, "vae")
+
+    def do(run):
+        model = VAE(z_dim=args.z, name=run.name, **beta).to(run.device)
+        run.fit(model, watch=watch_bounds)
+        report_bounds(run, model, "vae")
+
+    replicate(do, p, args, f"model=vae_z={args.z:02d}", ["z"], "vae")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from codebase import ranks
 from codebase.errors import UserError
 
 
@@ -77,6 +78,20 @@ def parser(description, *, iter_max):
     run = p.add_argument_group("run")
     add = run.add_argument
     add("--run", type=number(int, 0, 9999), default=0, help="run id, for replicates")
+    add(
+        "--runs",
+        type=number(int, 1, 10_000),
+        metavar="N",
+        help="train the runs --run … --run + N − 1, the id being the seed, and tabulate their mean "
+        "± standard error; finished ones are not repeated (default: one run, without table)",
+    )
+    add(
+        "--jobs",
+        type=number(int, 1, 1024),
+        default=1,
+        help="processes on this machine that share the N runs, one CPU thread each unless "
+        "--threads says otherwise",
+    )
     add(
         "--train",
         type=number(int, 0, 2),
@@ -163,11 +178,17 @@ def script(main):
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a console without β shows a question mark
+    ranks.end_with_the_launcher()
     try:
         main()
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except (UserError, OSError) as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        complain(error)
         raise SystemExit(2) from None
+
+
+def complain(error):
+    """Prints the one line of an error, as argparse would."""
+    print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr, flush=True)

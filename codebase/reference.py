@@ -55,13 +55,18 @@ def table(columns, bands=None):
                 [f"{band[0]:g} ± {band[1]:g}", verdict(number.value, band)] if known else ["", ""]
             )
         rows.append(row + [text(columns[other].get(name)) for other in others])
+    return aligned(rows)
+
+
+def aligned(rows):
+    """Rows of words as lines, each column as wide as its widest word."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def text(number):
-    """A Number as value ± standard error, with the digits that say something; "" for None."""
+    """A number ± its standard error, in as many digits as tell something; None is nothing."""
     if number is None:
         return ""
     digits = 4 if abs(number.value) < 1 else 2

@@ -10,6 +10,7 @@ MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: a module imports only what stands above it here.
 FLOORS = [
     *("errors", "process", "reference"),
+    *("ranks",),
     *("utils", "flags"),
     *("models.nns.v1", "models.nns"),
     *("models.vae",),
@@ -17,8 +18,14 @@ FLOORS = [
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
     *("train", "evaluate", "figures"),
+    *("places", "summary"),
     *("runs",),
+    *("replicates",),
     *("experiments",),
+    *("report", "report.page", "report.training"),
+    *("report.recorded",),
+    *("report.numbers", "report.compare", "report.sweep"),
+    *("report.contents",),
 ]
 
 

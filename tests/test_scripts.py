@@ -100,6 +100,8 @@ BAD = [
     ("--seed", "-1"),
     ("--train", "3"),
     ("--run", "-1"),
+    ("--runs", "0"),
+    ("--jobs", "0"),
     ("--device", "abacus"),
     ("--dataset", "cats"),
     ("--overwrite", "2"),

@@ -12,7 +12,7 @@ from codebase.report import compare, numbers, sweep
 from codebase.report.page import html, picture, plain, table
 from codebase.report.recorded import BETAS, EXPERIMENTS, Z, of_beta, read
 from codebase.report.training import train_missing
-from codebase.runs import choose_device
+from codebase.runs import device as device_named
 
 NUMBER = "", "reference", "mean ± s.e.", "runs", "runs inside", "one run's noise"
 
@@ -50,7 +50,7 @@ def write(args):
     """
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = choose_device(args.device)
+    device = device_named(args.device)
     dataset = datasets.load(args.dataset, args.data_dir).to(device)
     sha256 = dataset.sha256()
 

@@ -49,10 +49,9 @@ def rows(key, runs, group, names, comparable):
         Row(
             name,
             {r.name: r.number(group, name).value for r in runs.found if r.number(group, name)},
-            runs.mean(group, name),
-            runs.noise(group, name),
+            *runs.mean(group, name),
             bands.get(name),
-            runs.mean("test", name) if group == "subset" else None,
+            runs.mean("test", name)[0] if group == "subset" else None,
         )
         for name in names
     ]

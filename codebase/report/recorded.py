@@ -6,10 +6,10 @@ from pathlib import Path
 
 from codebase import checkpoints, records
 from codebase.errors import UserError
-from codebase.evaluate import Number
 from codebase.models.gmvae import GMVAE
 from codebase.models.vae import VAE
-from codebase.runs import run_name
+from codebase.places import run_name
+from codebase.summary import numbers, over_runs
 
 BETAS = 0.1, 0.5, 1.0, 2.0, 4.0, 10.0
 Z, K = 10, 500  # of the VAE and the GMVAE, as their scripts have them
@@ -135,14 +135,9 @@ class Runs:
         return [number for number in numbers if number is not None]
 
     def mean(self, group, name):
-        """Mean and standard error over the runs; None if there are none."""
-        values = [number.value for number in self.numbers(group, name)]
-        return Number.of(values) if values else None
-
-    def noise(self, group, name):
-        """Standard error of one run's estimate, the root of the runs' mean square; None if none."""
-        squares = [n.se**2 for n in self.numbers(group, name) if n.se is not None]
-        return math.sqrt(sum(squares) / len(squares)) if squares else None
+        """Mean and standard error over the runs, and one run's noise; None, None without runs."""
+        values = self.numbers(group, name)
+        return over_runs(values) if values else (None, None)
 
     def lacks_iwae(self):
         """Whether a finished run was not evaluated with the IWAE bounds that are wanted."""
@@ -168,48 +163,40 @@ def read(experiment, runs, dataset, sha256, iter_max=None):
             missing[i] = "not run"
             continue
         content = _content(path)
-        if content["flags"]["iter_max"] != iter_max:
-            missing[i] = f"trained for {content['flags']['iter_max']:,} iterations instead"
-        elif content["data"]["sha256"] != sha256:
+        if content["iter_max"] != iter_max:
+            missing[i] = f"trained for {content['iter_max']:,} iterations instead"
+        elif content["sha256"] != sha256:
             missing[i] = "trained on other data of that name"
         else:
-            numbers = content.pop("numbers")
+            groups = content.pop("numbers")
             again = path.parent / f"evaluation-{iter_max:05d}" / path.name
-            if again.exists():  # of the same weights, with --train 0
-                numbers = {g: _content(again)["numbers"].get(g, {}) | n for g, n in numbers.items()}
-            found.append(Recorded(i, name, iter_max, numbers, content, experiment.build))
+            if again.exists():  # of the same weights, with --train 0: maybe the IWAE bounds too
+                more = _content(again)["numbers"]
+                groups = {g: more.get(g, {}) | members for g, members in groups.items()}
+            found.append(Recorded(i, name, iter_max, groups, content, experiment.build))
     return Runs(experiment, found, missing)
 
 
 def _content(path):
-    """A results.json, with what the report reads from it checked and its numbers as Numbers.
+    """A results.json, what the report reads from it, checked.
 
     Raises:
         UserError: it is damaged or something else.
     """
     advice = f"Delete {Path(path).parent} and train that run again, or restore the file."
-    content = records.read(path, advice)
     try:
-        numbers = {
-            group: {name: _number(n) for name, n in members.items()}
-            for group, members in content["numbers"].items()
-        }
-        flags, data = content["flags"], content["data"]
-        checked = {
-            "flags": {"iter_max": int(flags["iter_max"])},
-            "data": {"sha256": str(data["sha256"])},
+        found, content = numbers(path), records.read(path)
+        for name, n in ((name, n) for members in found.values() for name, n in members.items()):
+            if not math.isfinite(n.value) or not (n.se is None or 0 <= n.se < math.inf):
+                raise ValueError(f"{name} is {n.value} ± {n.se}")
+        return {
+            "numbers": found,
+            "iter_max": int(content["flags"]["iter_max"]),
+            "sha256": str(content["data"]["sha256"]),
             "training": dict(content["training"] or {}),
             "versions": dict(content["versions"]),
-            "active_units": content.get("active_units"),
         }
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+    except UserError as error:
+        raise UserError(f"{error} {advice}") from error
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise UserError(f"{path} is no results.json of a run ({error!r}). {advice}") from error
-    return checked | {"numbers": numbers}
-
-
-def _number(entry):
-    value, se = float(entry["value"]), entry["se"]
-    se = None if se is None else float(se)
-    if not math.isfinite(value) or not (se is None or 0 <= se < math.inf):
-        raise ValueError(f"{value} ± {se}")
-    return Number(value, se)

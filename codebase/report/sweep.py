@@ -56,7 +56,7 @@ def point(beta, runs, x, test, device):
             active.append(evaluate.active_units(model, test))
             entropy.append(prior_entropy(model))
             pictures = pictures or _draw(model, x)
-    numbers = {name: runs.mean("test", name) for name in ("nelbo", "kl", "rec")}
+    numbers = {name: runs.mean("test", name)[0] for name in ("nelbo", "kl", "rec")}
     numbers |= {"active": _mean(active), "entropy": _mean(entropy)}
     return Point(beta, len(runs.found), **numbers, **pictures)
 

@@ -23,21 +23,19 @@ def train_missing(runs, again, args, dataset):
         UserError: a script did not succeed.
     """
     if runs.missing:
-        for i in runs.missing:
-            _call(command(runs.experiment, args, dataset, 2 if runs.experiment.iwae else 1, i))
+        _call(command(runs.experiment, args, dataset, train=2 if runs.experiment.iwae else 1))
         runs = again()
     if runs.lacks_iwae():
-        for i in range(args.runs):
-            _call(command(runs.experiment, args, dataset, 0, i))
+        _call(command(runs.experiment, args, dataset, train=0))
 
 
-def command(experiment, args, dataset, train, i):
+def command(experiment, args, dataset, train):
     """The command line that trains (or with train 0 evaluates) every run of an experiment.
 
     Runs that are finished already are the script's to leave alone.
     """
     flags = experiment.flags | experiment.unusual
-    flags |= {"run": i, "train": train, "dataset": dataset}
+    flags |= {"runs": args.runs, "jobs": args.jobs, "train": train, "dataset": dataset}
     flags |= {"data_dir": args.data_dir, "threads": args.threads, "device": args.device}
     if args.iter_max:
         flags["iter_max"] = args.iter_max
