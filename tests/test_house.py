@@ -23,8 +23,8 @@ FLOORS = [
     *("replicates",),
     *("experiments",),
     *("report", "report.page", "report.training"),
-    *("report.recorded",),
-    *("report.numbers", "report.compare", "report.sweep"),
+    *("report.recorded", "report.numbers"),
+    *("report.compare", "report.sweep"),
     *("report.contents",),
 ]
 

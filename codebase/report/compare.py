@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from codebase.evaluate import Number, image_terms
-from codebase.reference import text
+from codebase.report.numbers import hundredths
 
 NAMES = "nelbo", "kl", "rec"
 
@@ -79,9 +79,9 @@ def reading(found):
     n = len(found)
     lower = "GMVAE" if mean.value > 0 else "VAE"
     agree = sum((pair.difference["nelbo"].value > 0) == (mean.value > 0) for pair in found)
-    parts = ", ".join(f"{name} {text(over_seeds(found, name))}" for name in ("kl", "rec"))
+    parts = ", ".join(f"{name} {hundredths(over_seeds(found, name))}" for name in ("kl", "rec"))
     sentence = (
-        f"Over {n} pair{'s' if n > 1 else ''} of runs, VAE − GMVAE is **{text(mean)}** nats "
+        f"Over {n} pair{'s' if n > 1 else ''} of runs, VAE − GMVAE is **{hundredths(mean)}** nats "
         f"({parts}): the {lower}'s nelbo is the lower one on average, and in {agree} of {n}."
     )
     if mean.se is None:

@@ -9,7 +9,7 @@ import torch
 from codebase import checkpoints, data, datasets, records
 from codebase.reference import text
 from codebase.report import compare, numbers, sweep
-from codebase.report.page import html, picture, plain, table
+from codebase.report.page import MISSING, html, picture, plain, table
 from codebase.report.recorded import BETAS, EXPERIMENTS, Z, of_beta, read
 from codebase.report.training import train_missing
 from codebase.runs import device as device_named
@@ -228,13 +228,15 @@ def _beta(report):
     yield "The loss is rec + β·kl; the numbers below are rec and kl themselves."
     yield picture(
         report.pictures.get("beta"),
-        "Above: rec and kl, and the active latent dimensions, over β. Below, for every β: ten "
-        "digits decoded from the same ten z of the prior, then the test images reconstructed",
+        "Above: rec and kl, and the active dimensions of z, over β. Below, two rows for every β: "
+        "pixel probabilities of ten digits drawn, from the same ten z of the prior, and of the "
+        "test images reconstructed",
     )
     heading = ["β", "runs", "rec", "kl", "rec + kl", "active", "pixel entropy"]
     rows = [
         [f"{p.beta:g}", f"{p.runs} of {report.args.runs}"]
-        + [text(n) or None for n in (p.rec, p.kl, p.nelbo, p.active, p.entropy)]
+        + [text(n) or None for n in (p.rec, p.kl, p.nelbo)]
+        + [numbers.tenths(n) for n in (p.active, p.entropy)]
         for p in report.points
     ]
     yield table(heading, rows)
@@ -257,22 +259,20 @@ def _pairs(report):
     rows = [
         [
             str(p.run),
-            text(p.vae["nelbo"]),
-            text(p.gmvae["nelbo"]),
-            text(p.difference["nelbo"]),
+            *(numbers.hundredths(n["nelbo"]) for n in (p.vae, p.gmvae, p.difference)),
             f"{p.unpaired_se:.2f}",
             f"{100 * p.better:.1f}%",
         ]
         for p in report.pairs
     ]
-    heading = ["run", "VAE", "GMVAE", "VAE − GMVAE", "s.e. unpaired", "images better by GMVAE"]
+    heading = ["run", "VAE", "GMVAE", "VAE − GMVAE", "s.e. unpaired", "GMVAE lower"]
     yield table(heading, rows)
     n = f"{len(report.dataset.test_x):,}"
     yield (
         f"nelbo on all {n} test images, binarized once, the same pixels for both; ± standard error "
         "over the images. The difference is taken image by image, so its standard error leaves out "
         "what makes an image hard for both; *s.e. unpaired* is what two different sets of images "
-        "would give."
+        "would give. *GMVAE lower*: share of the images whose nelbo the GMVAE makes smaller."
     )
     yield compare.reading(report.pairs)
 
@@ -288,7 +288,7 @@ def _runs(report):
             rows.append(
                 [
                     run.name,
-                    f"{name} {text(run.number(group, name))}",
+                    f"{name} {text(run.number(group, name)) or MISSING}",
                     f"{run.iter_max:,}",
                     str(training.get("iterations_per_second", "")),
                     commit[:10] + "+" * commit.endswith("+"),

@@ -66,6 +66,21 @@ def cells(row, wanted):
     return [row.name, band[0], mean, f"{n} of {wanted}", band[1] if n else "", noise]
 
 
+def hundredths(number):
+    """A Number in two decimals, as numbers are that stand in one column to be compared."""
+    return _fixed(number, 2)
+
+
+def tenths(number):
+    """A Number in one decimal; None for None."""
+    return None if number is None else _fixed(number, 1)
+
+
+def _fixed(number, digits):
+    se = "" if number.se is None else f" ± {number.se:.{digits}f}"
+    return f"{number.value:.{digits}f}{se}".replace("-", "−")
+
+
 def record(row):
     """The row for results.json."""
     return {

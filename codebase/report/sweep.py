@@ -105,10 +105,10 @@ def reading(points, z_dim):
 
 
 LABELS = {
-    "kl": "kl, the information that z carries about x as the bound counts it,",
-    "rec": "rec, the cost of the reconstruction,",
+    "kl": "kl",
+    "rec": "rec",
     "active": "the number of active latent dimensions",
-    "entropy": "the entropy of the pixels of digits drawn from p(z), a measure of blur,",
+    "entropy": "the entropy of the pixels of digits drawn, a measure of blur,",
 }
 
 
@@ -144,7 +144,7 @@ def _trend(points, name, label):
     doubtful = [step for step in steps if step[2] and step[3] is not None]
     doubtful = [step for step in doubtful if abs(step[2]) < 2 * step[3]]
     if doubtful:
-        text += f"; less than two standard errors is the change {_between(doubtful)}"
+        text += f"; the change {_between(doubtful)} is less than two standard errors"
     return text + "."
 
 
@@ -210,15 +210,21 @@ def _collapse(points, z_dim):
 
 
 def _short(number):
+    if number is None:
+        return "?"
     return f"{number.value:.3g}" if abs(number.value) < 100 else f"{number.value:.1f}"
 
 
-# The figure
+# The figure, laid out in inches: readable on a phone, whose screen it fills from side to side
+
+WIDTH, LEFT, GAP = 5.4, 0.95, 0.14
+CURVES = 2.2  # height, with titles and labels
+STRIP = WIDTH - LEFT - 0.08  # a row of ten digits
 
 
 def save_figure(path, points, x, z_dim):
-    """Curves of rec, kl and active units above; a row of digits drawn and one of test images
-    reconstructed for every β below.
+    """Curves of rec, kl and active units above; below, for every β, a row of digits drawn and one
+    of test images reconstructed.
 
     Args:
         x: (10, 784), the test images.
@@ -228,17 +234,20 @@ def save_figure(path, points, x, z_dim):
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    heights = [3.6, 1.2, *[2] * len(points)]
-    fig = plt.figure(figsize=(5.4, 0.46 * sum(heights)), layout="constrained")
-    rows = fig.add_gridspec(len(heights), 1, height_ratios=heights)
-    above = rows[0].subgridspec(1, 2)
-    _curves(fig.add_subplot(above[0]), points, {"rec": "#0072b2", "kl": "#d55e00"})
-    _active(fig.add_subplot(above[1]), points, z_dim)
-    _strip(fig.add_subplot(rows[1]), x, "test\nimages")
-    for row, p in zip(list(rows)[2:], points, strict=True):
-        ax = fig.add_subplot(row)
+    row, rows = STRIP / COLUMNS, 2 * STRIP / COLUMNS + GAP
+    height = CURVES + row + GAP + len(points) * rows
+    fig = plt.figure(figsize=(WIDTH, height))
+
+    def axes(left, top, width, tall):
+        return fig.add_axes((left / WIDTH, 1 - (top + tall) / height, width / WIDTH, tall / height))
+
+    _curves(axes(0.5, 0.3, 2.1, CURVES - 0.9), points, {"rec": "#0072b2", "kl": "#d55e00"})
+    _active(axes(3.2, 0.3, 2.1, CURVES - 0.9), points, z_dim)
+    _strip(axes(LEFT, CURVES, STRIP, row), x, "test images")
+    for i, p in enumerate(points):
+        ax = axes(LEFT, CURVES + row + GAP + i * rows, STRIP, rows - GAP)
         if p.samples is None:
-            _empty(ax, f"β = {p.beta:g}", "not run" if not p.runs else "no checkpoint on disk")
+            _empty(ax, f"β = {p.beta:g}", "no checkpoint on disk" if p.runs else "not run")
         else:
             numbers = f"rec {_short(p.rec)}\nkl {_short(p.kl)}\n{_short(p.active)} active"
             _strip(ax, torch.cat([p.samples, p.again]), f"β = {p.beta:g}\n{numbers}")
@@ -250,7 +259,7 @@ def save_figure(path, points, x, z_dim):
 def _curves(ax, points, colours):
     for name, colour in colours.items():
         _errorbar(ax, points, name, colour, marker="o" if name == "rec" else "s")
-    ax.set(title="cost on all test images", ylabel="nats per image")
+    ax.set(title="on all test images, nats per image")
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False, fontsize=8)
     _beta_axis(ax, points)
@@ -258,7 +267,7 @@ def _curves(ax, points, colours):
 
 def _active(ax, points, z_dim):
     _errorbar(ax, points, "active", "#009e73", marker="D")
-    ax.set(title="active latent dimensions", ylabel=f"of {z_dim}", ylim=(-0.4, z_dim + 0.4))
+    ax.set(title=f"active dimensions of z, of {z_dim}", ylim=(0, 1.05 * z_dim))
     _beta_axis(ax, points)
 
 
@@ -276,7 +285,8 @@ def _beta_axis(ax, points):
     ax.set_xticks(betas, [f"{beta:g}" for beta in betas])
     ax.minorticks_off()
     ax.set(xlabel="β", xlim=(betas[0] / 1.4, betas[-1] * 1.4))
-    ax.title.set_fontsize(9)
+    ax.title.set_fontsize(8)
+    ax.tick_params(labelsize=8)
     ax.spines[["top", "right"]].set_visible(False)
 
 
@@ -293,7 +303,7 @@ def _empty(ax, label, reason):
 def _label(ax, label):
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+    ax.text(-0.02, 0.5, label, transform=ax.transAxes, ha="right", va="center", fontsize=8)
 
 
 def record(point, z_dim):
