@@ -55,13 +55,18 @@ def switch(text):
     return number(int, 0, 1)(text)
 
 
+def plain_parser(description):
+    """A parser without flags as yet, for scripts that train nothing."""
+    return Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+
+
 def parser(description, *, iter_max):
-    """The flags every script has; each adds its own to `model` and hands back `parse_args()`.
+    """The flags every script that trains has; each adds its own to `model` and calls `parse_args`.
 
     Returns:
         The parser and its group of flags of the model.
     """
-    p = Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    p = plain_parser(description)
     model = p.add_argument_group("model")
 
     training = p.add_argument_group("training")
@@ -141,7 +146,7 @@ def _add_data(p):
 
 def report_parser(description):
     """The flags of the report: what it is made of, and how the scripts it calls are to train."""
-    p = Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    p = plain_parser(description)
     add = p.add_argument
     add(
         "--train",
