@@ -319,7 +319,7 @@ def test_the_page_carries_everything_it_shows(here, digits):
 def test_a_report_of_nothing_says_so(here):
     text, html = write()
     assert "45 of the 45 runs are missing" in text
-    assert text.count("*missing: ") == 6
+    assert text.count("*missing: ") == 4  # 200 digits of two models, β, the pairs
     assert "<img" not in html
     record = json.loads((here / "report" / "results.json").read_text())
     assert not any(row["values"] for rows in record["numbers"].values() for row in rows.values())
@@ -328,6 +328,14 @@ def test_a_report_of_nothing_says_so(here):
 def test_a_file_s_words_cannot_become_markup():
     assert page.plain("<img src=x>|`[a](b)`\n") == " img src=x     a (b)  "
     assert "<b>" not in page.table(["a"], [["<b>"]])
+
+
+def test_a_damaged_picture_is_named(here, digits):
+    common = {"dataset": "digits", "sha256": digits.sha256(), "model": True}
+    path = finish("vae", 0, nelbo(100.0), **common) / "samples.png"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match=re.escape(str(path))):
+        write("--runs", "1")
 
 
 # Training what is missing

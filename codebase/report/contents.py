@@ -1,19 +1,21 @@
 """The report: what stands in it, in the assignment's order."""
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from codebase import checkpoints, data, datasets, records
+from codebase.errors import UserError
 from codebase.reference import text
 from codebase.report import compare, numbers, sweep
-from codebase.report.page import MISSING, html, picture, plain, table
+from codebase.report.page import MISSING, html, picture, table
 from codebase.report.recorded import BETAS, EXPERIMENTS, Z, of_beta, read
 from codebase.report.training import train_missing
 from codebase.runs import device as device_named
 
+DIGITS = "samples", "samples_probabilities"
 NUMBER = "", "reference", "mean ± s.e.", "runs", "runs inside", "one run's noise"
 
 
@@ -27,7 +29,8 @@ class Report:
     rows: dict  # {the same key: [Row]}
     points: list  # a sweep.Point for every β
     pairs: list  # compare.Pair
-    pictures: dict  # {name: Path in the report's folder, or None}
+    drawn: dict  # {"vae", "gmvae": (Recorded, paths of the pictures DIGITS), or None}
+    figure: Path | None  # of β
 
     @property
     def comparable(self):
@@ -89,26 +92,39 @@ def _measure(args, dataset, runs, out, device):
     }
     points = [sweep.point(beta, runs[of_beta(beta)], x, test, device) for beta in BETAS]
     pairs = compare.pairs(runs["vae"], runs["gmvae"], test, device)
-    pictures = {
-        f"{key}_{kind}": _copied(runs[key], kind, out / f"{key}_{kind}.png")
-        for key in ("vae", "gmvae")
-        for kind in ("samples", "samples_probabilities")
-    }
-    if any(p.runs for p in points):
-        pictures["beta"] = out / "beta.png"
-        sweep.save_figure(pictures["beta"], points, x, Z)
-    return Report(args, dataset, runs, rows, points, pairs, pictures)
+    drawn = {key: _drawn(runs[key], key, out) for key in ("vae", "gmvae")}
+    figure = out / "beta.png" if any(p.runs for p in points) else None
+    if figure:
+        sweep.save_figure(figure, points, x, Z)
+    return Report(args, dataset, runs, rows, points, pairs, drawn, figure)
 
 
-def _copied(runs, kind, to):
-    """The first run's picture of that kind, copied; None if no run has left one."""
+def _drawn(runs, key, out):
+    """Copies the pictures of 200 digits of the first run that has them.
+
+    Returns:
+        The run and the copies' paths; None if no run has them.
+    Raises:
+        UserError: one is damaged.
+    """
     for run in runs.found:
-        path = run.folder / f"{kind}.png"
-        if path.exists():
-            with checkpoints.atomic(to) as file, path.open("rb") as source:
-                shutil.copyfileobj(source, file)
-            return to
+        paths = [run.folder / f"{kind}.png" for kind in DIGITS]
+        if all(path.exists() for path in paths):
+            return run, [_copied(path, out / f"{key}_{path.name}") for path in paths]
     return None
+
+
+def _copied(path, to):
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, SyntaxError) as error:
+        raise UserError(
+            f"{path} is damaged: {error}. Without it, it is shown as missing."
+        ) from error
+    with checkpoints.atomic(to) as file:
+        file.write(path.read_bytes())
+    return to
 
 
 def _write(path, content):
@@ -214,20 +230,19 @@ def _absent(runs):
 
 def _digits(report, key, title):
     yield f"### {title}"
-    runs = report.runs[key].found
-    of = f", {plain(runs[0].name)}" if runs else ""
-    yield picture(report.pictures[f"{key}_samples"], f"200 digits: pixels drawn from p(x){of}")
-    yield picture(
-        report.pictures[f"{key}_samples_probabilities"],
-        "The same 200 digits: the pixels' probabilities, p(x given z)",
-    )
+    if report.drawn[key] is None:
+        yield f"*{MISSING}: the pictures of 200 digits.*"
+        return
+    run, (samples, probabilities) = report.drawn[key]
+    yield picture(samples, f"200 digits drawn from p(x), {run.name}")
+    yield picture(probabilities, "The same 200: the probabilities their pixels were drawn with")
 
 
 def _beta(report):
     yield "### 1.5 What β does"
     yield "The loss is rec + β·kl; the numbers below are rec and kl themselves."
     yield picture(
-        report.pictures.get("beta"),
+        report.figure,
         "Above: rec and kl, and the active dimensions of z, over β. Below, two rows for every β: "
         "pixel probabilities of ten digits drawn, from the same ten z of the prior, and of the "
         "test images reconstructed",
