@@ -76,17 +76,32 @@ def _repeat(bound, repeats):
     return torch.stack([torch.stack(bound()) for _ in range(repeats)]).cpu()  # (repeats, terms)
 
 
-def full_bounds(model, x):
-    """nelbo, kl and rec on a whole binarized test set, with the standard error over its images.
+def image_terms(model, x):
+    """The terms of −ELBO of every image, one sample each: (kl, rec) or (kl_z, kl_y, rec).
+
+    The noise is seeded, so models with latents of one size are given the same draws.
 
     Args:
         model: has negative_elbo_terms(x), each image's terms.
         x: (N, 784) in {0, 1}.
+    Returns:
+        (terms, N) float64 on the CPU, in nats.
+    Raises:
+        UserError: x is grey.
     """
     _refuse_grey(x)
     with seeded():
         parts = [torch.stack(model.negative_elbo_terms(part)) for part in x.split(CHUNK)]
-    terms = torch.cat(parts, dim=1).cpu().double()  # (terms, N)
+    return torch.cat(parts, dim=1).cpu().double()
+
+
+def full_bounds(model, x):
+    """nelbo, kl and rec on a whole binarized test set, with the standard error over its images.
+
+    Args:
+        model, x: as for `image_terms`.
+    """
+    terms = image_terms(model, x)  # (terms, N)
     names = ("kl", "rec") if len(terms) == 2 else ("kl_z", "kl_y", "rec")
     numbers = {"nelbo": Number.of(terms.sum(0))}
     return numbers | {name: Number.of(row) for name, row in zip(names, terms, strict=True)}

@@ -44,8 +44,7 @@ class Place:
         defaults["data"] = "mnist"
         self.changed = {k: v for k, v in self.flags.items() if v != defaults[k]}
         unusual = {k: v for k, v in self.changed.items() if k not in {*named, "iter_max"}}
-        parts = [f"{k}={_general(v)}" for k, v in sorted(unusual.items())]
-        self.name = "_".join([layout, f"run={args.run:04d}", *parts])
+        self.name = run_name(layout, args.run, unusual)
         self.folder = checkpoints.ROOT / self.name
         self.state_path = self.folder / "resume.pt"
         # What --train 0 finds is kept apart: the run's own record is of its training.
@@ -146,5 +145,7 @@ class Place:
             return "another process"
 
 
-def _general(value):
-    return str(value).removesuffix(".0")
+def run_name(layout, run, unusual):
+    """A run's name: its layout, its id, and {flag: value} of what else sets it apart."""
+    parts = [f"{k}={str(v).removesuffix('.0')}" for k, v in sorted(unusual.items())]
+    return "_".join([layout, f"run={run:04d}", *parts])

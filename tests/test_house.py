@@ -24,6 +24,10 @@ FLOORS = [
     *("runs",),
     *("replicates",),
     *("experiments",),
+    *("report", "report.page", "report.training"),
+    *("report.recorded", "report.numbers"),
+    *("report.compare", "report.sweep"),
+    *("report.contents",),
 ]
 
 
