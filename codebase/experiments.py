@@ -50,6 +50,7 @@ def report_bounds(run, model, problem):
     pairs = figures.reconstructions(x, again)
     figures.save_grid(run.output / "reconstructions.png", pairs, COLUMNS)
     run.finish({"subset": subset, "test": full}, active_units=active)
+    _draw_figures(run, model)
 
 
 def watch_classifier(run, model, step):
@@ -82,6 +83,7 @@ def report_classifier(run, model):
         figures.save_grid(run.output / "analogies.png", rows, model.y_dim + 1)
     figures.save_confusion(run.output / "confusion.png", confusion)
     run.finish(groups, confusion=confusion.tolist())
+    _draw_figures(run, model)
 
 
 def class_conditional(model, columns):
@@ -108,6 +110,15 @@ def predicted(model, x):
 def _classification(run, model):
     x, y = data.grey(run.dataset.test_x), run.dataset.test_y
     return evaluate.classification(model, x, y)
+
+
+def _draw_figures(run, model):
+    if run.args.figures:
+        from codebase import book  # scikit-learn and matplotlib take seconds to import
+
+        others = book.other_datasets(run.dataset.name, run.args.data_dir)
+        study = book.Study(model, run.dataset, run.name, run.args.seed, others)
+        book.draw(study, run.output / "figures")
 
 
 def _warn_of_collapse(collapsed):

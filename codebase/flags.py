@@ -54,13 +54,18 @@ def switch(text):
     return number(int, 0, 1)(text)
 
 
+def plain_parser(description):
+    """A parser without flags as yet, for scripts that train nothing."""
+    return Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+
+
 def parser(description, *, iter_max):
-    """The flags every script has; each adds its own to `model` and hands back `parse_args()`.
+    """The flags every script that trains has; each adds its own to `model` and calls `parse_args`.
 
     Returns:
         The parser and its group of flags of the model.
     """
-    p = Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    p = plain_parser(description)
     model = p.add_argument_group("model")
 
     training = p.add_argument_group("training")
@@ -103,6 +108,7 @@ def parser(description, *, iter_max):
         help="auto: go on with an unfinished run of the same flags; 0: refuse to",
     )
     add("--overwrite", type=switch, default=0, help="1: delete a run of this name and start anew")
+    add("--figures", type=switch, default=0, help="1: draw what was learned too (run_figures.py)")
 
     data = p.add_argument_group("data")
     add = data.add_argument

@@ -21,7 +21,7 @@ from codebase.train import train
 LOCKS = "lock", "owner.json"
 # Flags that change no number of a run.
 NEUTRAL = {"device", "threads", "data_dir", "dataset", "run", "train", "iter_save"}
-NEUTRAL |= {"save_every_seconds", "resume", "overwrite"}
+NEUTRAL |= {"save_every_seconds", "resume", "overwrite", "figures"}
 
 
 class Run:

@@ -16,7 +16,10 @@ FLOORS = [
     *("models.gmvae", "models.ssvae"),
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
-    *("train", "evaluate", "figures"),
+    *("train", "evaluate", "analysis"),
+    *("figures.grids", "figures", "figures.style", "figures.captions"),
+    *("figures.images", "figures.paths", "figures.maps", "figures.charts", "figures.comparisons"),
+    *("study", "finished", "book"),
     *("runs",),
     *("experiments",),
 ]
