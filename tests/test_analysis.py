@@ -1,4 +1,4 @@
-"""The numbers behind the figures, against closed forms, scikit-learn, brute force and quadrature."""
+"""The numbers behind the figures, against closed forms, brute force and quadrature."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Every figure: that it is drawn where it applies, whole, legible, and says so when it cannot be."""
+"""Every figure is drawn where it applies, whole and legible; what cannot be drawn says why."""
 
 import json
 import re
