@@ -150,7 +150,7 @@ def clustering_scores(clusters, labels):
 
 def contingency(clusters, labels, k=None, classes=None):
     """How many images of each class (row) lie in each cluster (column): (classes, K) counts."""
-    counts = np.zeros((classes or max(labels) + 1, k or max(clusters) + 1), dtype=int)
+    counts = np.zeros((classes or labels.max() + 1, k or clusters.max() + 1), dtype=int)
     np.add.at(counts, (labels, clusters), 1)
     return counts
 

@@ -42,7 +42,8 @@ def draw(study, folder, only=()):
     """Writes the figures that apply to a run, and the numbers behind them, into a folder.
 
     Args:
-        folder: receives ‹figure›.png and .svg, numbers.json, and index.md with their captions.
+        folder: receives ‹figure›.png and .svg, and of all that are there then, numbers.json and
+            index.md with their captions.
         only: names of figures; empty: all of them.
     Raises:
         UserError: a file cannot be written.
@@ -52,7 +53,7 @@ def draw(study, folder, only=()):
         for name, (_, applies) in FIGURES.items()
         if applies(study) and (not only or name in only)
     }
-    _write(wanted, folder, study.name)
+    _write(wanted, folder, study.name, {name: name for name in FIGURES})
 
 
 def compare(studies, folder, only=()):
@@ -62,7 +63,8 @@ def compare(studies, folder, only=()):
         for kind, group in alike(studies, setting).items():
             if not only or name in only:
                 wanted[f"{name}_{kind}"] = name, group
-    _write(wanted, folder, "Runs side by side")
+    every = {f"{name}_{kind}": name for name in COMPARISONS for kind in ("vae", "gmvae", "ssvae")}
+    _write(wanted, folder, "Runs side by side", every)
 
 
 def alike(studies, setting):
@@ -93,24 +95,33 @@ def render(name, subject):
     return (FIGURES | COMPARISONS)[name][0](subject)
 
 
-def _write(wanted, folder, title):
-    """Draws and saves {file name: (figure, subject)}."""
+def _write(wanted, folder, title, every):
+    """Draws and saves figures, and describes what the folder holds then.
+
+    Args:
+        wanted: {file name: (figure, subject)}.
+        every: {file name: figure}, of all that the folder may hold.
+    """
     if not wanted:
         return
     from tqdm import tqdm
 
     began = time.perf_counter()
     checkpoints.make_folder(folder)
-    numbers, lines = {}, [f"# {title}\n"]
+    path = folder / NUMBERS
+    numbers = records.read(path, "Delete it.") if path.exists() else {}
     for file, (name, subject) in tqdm(wanted.items(), desc="figures", leave=False):
         with style.styled():
             fig, numbers[file] = render(name, subject)
             style.save(fig, folder, file)
-        heading, caption = CAPTIONS[name]
-        lines.append(f"## {heading}\n\n![{heading}]({file}.png)\n\n{caption}\n")
-    records.write(folder / NUMBERS, {name: n for name, n in numbers.items() if n})
+    records.write(path, numbers)
+    parts = [f"# {title}"]
+    for file, name in every.items():
+        if (folder / f"{file}.png").exists():
+            heading, caption = CAPTIONS[name]
+            parts += [f"## {heading}", f"![{heading}]({file}.png)", caption]
     with checkpoints.atomic(folder / INDEX) as file:
-        file.write("\n".join(lines).encode())
+        file.write(("\n\n".join(parts) + "\n").encode())
     seconds = time.perf_counter() - began
     print(f"{len(wanted)} figures in {folder} ({seconds:.0f} s); captions in {folder / INDEX}")
 
@@ -125,9 +136,8 @@ def open_study(run, data_dir=None):
         UserError: as `finished.read`.
     """
     found = finished.read(run, data_dir)
-    data_dir = data_dir or found.flags["data_dir"]
-    others = other_datasets(found.dataset.name, data_dir)
-    return Study(found.model, found.dataset, found.name, found.flags["seed"], others), found.folder
+    others = other_datasets(found.dataset.name, found.data_dir)
+    return Study(found.model, found.dataset, found.name, found.seed, others), found.folder
 
 
 def other_datasets(name, data_dir):

@@ -21,7 +21,8 @@ class Finished:
     name: str
     folder: Path
     kind: str  # vae, gmvae or ssvae
-    flags: dict
+    seed: int
+    data_dir: str
     model: object
     dataset: datasets.Dataset
 
@@ -46,7 +47,7 @@ def read(run, data_dir=None):
     try:
         name, flags, data = results["run"], dict(results["flags"]), results["data"]["name"]
         kind = KIND.match(name).group(1)
-        step = int(flags["iter_max"])
+        step, seed = int(flags["iter_max"]), int(flags.get("seed") or 0)
         model = _model(kind, flags, name)
         data_dir = str(flags["data_dir"]) if data_dir is None else data_dir
         if data not in (*datasets.TORCHVISION, "digits"):
@@ -56,7 +57,8 @@ def read(run, data_dir=None):
             f"{path} is damaged: it is no results.json of a run ({error!r})."
         ) from error
     checkpoints.load_weights(model, folder / f"model-{step:05d}.pt")
-    return Finished(name, folder, kind, flags, model.eval(), datasets.load(data, data_dir))
+    dataset = datasets.load(data, data_dir)
+    return Finished(name, folder, kind, seed, data_dir, model.eval(), dataset)
 
 
 def find(run):
