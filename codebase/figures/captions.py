@@ -76,8 +76,8 @@ CAPTIONS = {
     ),
     "style_transfer": (
         "Style transfer",
-        "A test image's z, the mean of q(z|x, ŷ), drawn with every label: the digit changes, slant "
-        "and stroke stay.",
+        "A test image's z, the mean of q(z|x, ŷ), drawn with every label: what stays when the "
+        "digit changes, such as slant and stroke, is what z holds.",
     ),
     "calibration": (
         "Calibration",
@@ -92,8 +92,7 @@ CAPTIONS = {
     "likelihood": (
         "Log-likelihood",
         "How well each test image is explained, log p(x) ≈ log 1/M Σ_i p(x, z_i) / q(z_i|x) with "
-        "z_i ~ q(z|x), and the images at both ends: thin straight strokes "
-        "are easy, ornate ones are not.",
+        "z_i ~ q(z|x), and the images explained best and worst.",
     ),
     "outliers": (
         "Outliers",
@@ -107,8 +106,8 @@ CAPTIONS = {
     ),
     "rate_distortion": (
         "Rate and distortion over β",
-        "What the training loss rec + β · kl buys: a larger β pays fewer nats for the code (kl) "
-        "and more for the pixels (rec); kl + rec, the bound, is best at β = 1.",
+        "What the training loss rec + β · kl buys on the test set: a larger β pays fewer nats for "
+        "the code (kl) and more for the pixels (rec); their sum, the bound, is what β = 1 trains.",
     ),
     "clustering_by_k": (
         "Clusters by the number of components",
