@@ -82,14 +82,16 @@ def slerp(a, b, t):
 
     The direction turns evenly along the great circle, sin((1−t)Ω)/sin Ω · â + sin(tΩ)/sin Ω · b̂
     with Ω the angle between a and b (Shoemake, 1985), and the norm goes evenly from |a| to |b|.
-    Vectors that point the same or opposite ways, where no one arc is the shortest, go straight.
+    Where no one arc is the shortest, between vectors that point the same or opposite ways or to
+    and from the origin, the way is straight.
     """
-    norm_a, norm_b = (t_.norm(dim=-1, keepdim=True) for t_ in (a, b))
+    norm_a, norm_b = (end.norm(dim=-1, keepdim=True) for end in (a, b))
     unit_a, unit_b = a / norm_a.clamp(min=1e-12), b / norm_b.clamp(min=1e-12)
     omega = (unit_a * unit_b).sum(-1, keepdim=True).clamp(-1, 1).acos()
     sine = omega.sin()
     arc = (((1 - t) * omega).sin() * unit_a + (t * omega).sin() * unit_b) / sine
-    return torch.where(sine.abs() < 1e-4, lerp(a, b, t), lerp(norm_a, norm_b, t) * arc)
+    no_arc = (sine.abs() < 1e-3) | (norm_a * norm_b == 0)
+    return torch.where(no_arc, lerp(a, b, t), lerp(norm_a, norm_b, t) * arc)
 
 
 def mixture_quantiles(m, v, p):
