@@ -23,11 +23,11 @@ def kl_bars(study):
         ax.bar(-2, float(choice), color=style.ORANGE)
         ticks[-2] = "k" if study.mixture else "y"
     ax.set_xticks(list(ticks), list(ticks.values()))
-    first = {"k": "choice of component k; ", "y": "label y; "}.get(ticks.get(-2), "")
+    first = {"k": "choice of component (k); ", "y": "label (y); "}.get(ticks.get(-2), "")
     kl, n = float(by_dimension.sum() + choice), int(is_active.sum())
     title = f"kl = {kl:.2f} nats; {n} of {study.z_dim} dimensions active"
     ax.set(
-        xlabel=f"{first}number of the latent dimension, most kl first",
+        xlabel=f"{first}latent dimensions, most kl first",
         ylabel="kl, nats per image",
         title=title + ("" if is_active.all() else " (grey: not)"),
     )

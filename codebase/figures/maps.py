@@ -28,8 +28,8 @@ def plane(study):
         for radius in (1, 2, 3):
             ax.add_patch(Circle((0, 0), radius, fill=False, linewidth=0.5, linestyle=":"))
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
-    under = "+: component means" if study.mixture else "dotted: 1, 2, 3 s of the prior"
-    ax.set_title(f"Posterior means of {len(y):,} test images; {under}\n{_knn(accuracy)} in z")
+    prior = "+: the components' means" if study.mixture else "dotted: the prior's 1, 2, 3 s"
+    ax.set_title(f"Posterior means of {len(y):,} test images ({prior})\n{_knn(accuracy)}")
     return fig, {"knn_accuracy": accuracy}
 
 
@@ -81,7 +81,7 @@ def _flat_map(flat, z, y, name):
 
 
 def _knn(accuracy):
-    return f"accuracy of 10 nearest neighbours: {accuracy:.3f}"
+    return f"10-neighbour accuracy {accuracy:.3f}"
 
 
 def _scatter(ax, points, labels):

@@ -81,9 +81,11 @@ def traversals(study, most=20, columns=11, reach=3.0):
     for row, column in enumerate(at):
         x, y = corners[row * columns + column]
         ax.add_patch(style.frame(x, y))
-    ax.set(xlabel="value, in standard deviations of the prior", ylabel="dimension, its kl in nats")
+    ax.set_xlabel("value, in standard deviations of the prior")
     note = "" if len(order) == study.z_dim else f" ({len(order)} of {study.z_dim})"
-    fig.suptitle(f"One dimension at a time{note}\nframed: nearest to the test image's own value")
+    fig.suptitle(
+        f"One dimension at a time{note}\nleft: its kl, nats; framed: nearest to the image's own"
+    )
     return fig, {}
 
 
