@@ -58,6 +58,7 @@ def report_bounds(run, model, problem):
     figures.save_grid(run.output / "reconstructions.png", pairs, COLUMNS)
     _log_latents(run, model)
     run.finish({"subset": subset, "test": full}, active_units=active)
+    _draw_figures(run, model)
 
 
 def watch_classifier(run, model, step):
@@ -97,6 +98,7 @@ def report_classifier(run, model):
         _log_latents(run, model)
     figures.save_confusion(run.output / "confusion.png", confusion)
     run.finish(groups, confusion=confusion.tolist())
+    _draw_figures(run, model)
 
 
 def class_conditional(model, columns):
@@ -123,6 +125,15 @@ def predicted(model, x):
 def _classification(run, model):
     x, y = data.grey(run.dataset.test_x), run.dataset.test_y
     return evaluate.classification(model, x, y)
+
+
+def _draw_figures(run, model):
+    if run.args.figures:
+        from codebase import book  # scikit-learn and matplotlib take seconds to import
+
+        others = book.other_datasets(run.dataset.name, run.args.data_dir)
+        study = book.Study(model, run.dataset, run.name, run.args.seed, others)
+        book.draw(study, run.output / "figures")
 
 
 def _warn_of_collapse(collapsed):

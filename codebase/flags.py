@@ -128,6 +128,7 @@ def parser(description, *, iter_max):
         help="auto: go on with an unfinished run of the same flags; 0: refuse to",
     )
     add("--overwrite", type=switch, default=0, help="1: delete a run of this name and start anew")
+    add("--figures", type=switch, default=0, help="1: draw what was learned too (run_figures.py)")
 
     _add_data(p)
     return p, model

@@ -19,7 +19,11 @@ PICTURES = {
     "run_ssvae.py": {"class_conditional.png", "analogies.png", "confusion.png"},
 }
 SCRIPTS = sorted(PICTURES)  # those that train a model
-OTHERS = {"run_explorer.py": "--export", "run_report.py": "--out"}  # one flag of each other
+OTHERS = {  # and one flag of each that does not
+    "run_explorer.py": "--export",
+    "run_figures.py": "--only",
+    "run_report.py": "--out",
+}
 DIGITS = "--dataset", "digits"
 
 
@@ -111,6 +115,7 @@ BAD = [
     ("--save_every_seconds", "0"),
     ("--threads", "-1"),
     ("--resume", "1"),
+    ("--figures", "2"),
     ("--nonsense", "1"),
 ]
 BAD_MODEL_FLAGS = {

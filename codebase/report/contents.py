@@ -7,13 +7,13 @@ import torch
 from PIL import Image
 
 from codebase import checkpoints, data, datasets, records
+from codebase.devices import device as device_named
 from codebase.errors import UserError
 from codebase.reference import text
 from codebase.report import compare, numbers, sweep
 from codebase.report.page import MISSING, html, picture, table
 from codebase.report.recorded import BETAS, EXPERIMENTS, Z, of_beta, read
 from codebase.report.training import train_missing
-from codebase.runs import device as device_named
 
 DIGITS = "samples", "samples_probabilities"
 NUMBER = "", "reference", "mean ± s.e.", "runs", "runs inside", "one run's noise"
