@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -289,6 +291,19 @@ def test_the_command_line(run, tmp_path):
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert complaint in line
+
+
+def test_help_is_quick_and_needs_no_torch():
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['run_figures.py', '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "--only" in done.stdout
 
 
 # The README's gallery
