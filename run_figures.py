@@ -9,7 +9,7 @@ def main():
     add("runs", nargs="+", metavar="RUN", help="a run's name, or its folder")
     add("--out", default="figures", help="folder of the figures that compare several runs")
     add("--only", nargs="+", default=[], metavar="FIGURE", help="names of figures (default: all)")
-    add("--data_dir", help="folder of the datasets (default: the one the run was trained with)")
+    add("--data_dir", default="data", help="folder of the datasets")
     add(
         "--threads", type=number(int, 0, 1024), default=0, help="CPU threads; 0: torch's own choice"
     )

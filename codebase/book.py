@@ -2,7 +2,7 @@
 
 import time
 
-from codebase import checkpoints, datasets, finished, records
+from codebase import checkpoints, datasets, records, saved
 from codebase.errors import UserError
 from codebase.figures import charts, comparisons, images, maps, paths, style
 from codebase.figures.captions import CAPTIONS
@@ -129,15 +129,16 @@ def _write(wanted, folder, title, every):
 # From runs on disk
 
 
-def open_study(run, data_dir=None):
-    """The Study of a finished run, given its name or folder, and that folder.
+def open_study(run, data_dir="data"):
+    """The Study of a run at its last checkpoint, given its name or folder, and that folder.
 
     Raises:
-        UserError: as `finished.read`.
+        UserError: as `saved.load` and `datasets.load`.
     """
-    found = finished.read(run, data_dir)
-    others = other_datasets(found.dataset.name, found.data_dir)
-    return Study(found.model, found.dataset, found.name, found.seed, others), found.folder
+    opened = saved.load(run)
+    dataset = datasets.load(opened.data, data_dir)
+    others = other_datasets(opened.data, data_dir)
+    return Study(opened.model, dataset, opened.model.name, opened.seed, others), opened.folder
 
 
 def other_datasets(name, data_dir):
@@ -147,7 +148,7 @@ def other_datasets(name, data_dir):
     return {n: datasets.load(n, data_dir).test_x for n in there}
 
 
-def draw_runs(runs, out, data_dir=None, only=()):
+def draw_runs(runs, out, data_dir="data", only=()):
     """The figures of every run in its own folder, and those that compare them in `out`.
 
     Args:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from codebase import book, checkpoints, finished, records
+from codebase import book, checkpoints, records
 from codebase.errors import UserError
 from codebase.figures import grid, style
 from codebase.figures.captions import CAPTIONS
@@ -167,88 +169,49 @@ def test_a_grid_s_labels_stand_at_its_digits(digits):
 # From the disk
 
 
-def finish(name, model, flags, **changes):
-    """Leaves behind what a finished run does, under checkpoints/."""
+def keep(name, model, **flags):
+    """Leaves behind what a run does, under checkpoints/."""
     folder = checkpoints.ROOT / name
     folder.mkdir(parents=True)
     checkpoints.save(folder / "model-00007.pt", model.state_dict())
-    flags = {"iter_max": 7, "seed": 0, "data_dir": "data"} | flags
-    results = {"run": name, "flags": flags, "data": {"name": "digits"}} | changes
-    records.write(folder / "results.json", results)
+    records.write(folder / "flags.json", {"data": "digits", "seed": 3} | flags)
     return folder
 
 
 RUNS = {
-    "model=vae_z=03_run=0000": (lambda: VAE(z_dim=3, beta=4.0), {"z": 3, "beta": 4.0}),
-    "model=gmvae_z=02_k=005_run=0000": (lambda: GMVAE(z_dim=2, k=5), {"z": 2, "k": 5}),
-    "model=ssvae_gw=0.5_cw=100_run=0000": (
-        lambda: SSVAE(gen_weight=0.5, labeled_elbo=True),
-        {"gw": 0.5, "cw": 100.0, "labeled_elbo": 1},
-    ),
+    "model=vae_z=03_run=0000": (lambda: VAE(z_dim=3, beta=4.0), {"beta": 4.0}),
+    "model=gmvae_z=02_k=005_run=0000": (lambda: GMVAE(z_dim=2, k=5), {}),
+    "model=ssvae_gw=000_cw=100_run=0000": (lambda: SSVAE(gen_weight=0), {"gw": 0.0}),
 }
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_finished_run_is_read_back(name, here):
+def test_a_run_is_studied_as_it_was_trained(name, here):
     build, flags = RUNS[name]
     model = build()
-    folder = finish(name, model, flags)
+    folder = keep(name, model, **flags)
     for run in (name, str(folder), str(folder.resolve())):
-        found = finished.read(run)
-        assert (found.name, found.kind) == (name, name.split("=")[1].split("_")[0])
-        assert found.dataset.name == "digits"
-        assert type(found.model) is type(model)
-        for key, value in model.state_dict().items():
-            assert torch.equal(found.model.state_dict()[key], value)
-        for setting in ("beta", "gen_weight", "class_weight", "labeled_elbo", "name"):
-            if setting != "name" and hasattr(model, setting):
-                assert getattr(found.model, setting) == getattr(model, setting)
+        study, found = book.open_study(run)
+        assert found.resolve() == folder.resolve()
+        assert (study.name, study.kind, study.seed) == (name, name.split("=")[1].split("_")[0], 3)
+        assert study.dataset.name == "digits"
+        for setting in ("beta", "gen_weight"):
+            if hasattr(model, setting):
+                assert getattr(study.model, setting) == getattr(model, setting)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"run": 3},
-        {"run": "model=other_z=03"},
-        {"flags": None},
-        {"flags": {}},
-        {"flags": {"iter_max": 7, "z": "many", "data_dir": "data"}},
-        {"flags": {"iter_max": 7, "z": 10**9, "data_dir": "data"}},
-        {"flags": {"iter_max": 7, "z": 0, "data_dir": "data"}},
-        {"data": {"name": "../cats"}},
-        {"data": None},
-    ],
-)
-def test_a_results_json_of_something_else_is_one_clear_sentence(changes, here):
+def test_mistakes_are_clear_sentences(here):
     name = "model=vae_z=03_run=0000"
-    finish(name, VAE(z_dim=3), {"z": 3}, **changes)
-    with pytest.raises(UserError, match=r"results\.json is damaged"):
-        finished.read(name)
-
-
-def test_other_mistakes_are_clear_sentences_too(here):
-    name = "model=vae_z=03_run=0000"
-    folder = finish(name, VAE(z_dim=3), {"z": 3})
-    with pytest.raises(UserError, match=rf"no run 'model=vae_z=3'.*There is {name}"):
-        finished.read("model=vae_z=3")
-    with pytest.raises(UserError, match="no run ''"):
-        finished.read("")
+    folder = keep(name, VAE(z_dim=3))
     with pytest.raises(UserError, match=r"--only cats: the figures are samples,"):
         book.draw_runs([name], here / "figures", only=["cats", "samples"])
-    (folder / "results.json").write_text('{"run": ')
-    with pytest.raises(UserError, match=r"results\.json is damaged"):
-        finished.read(name)
-    (folder / "results.json").unlink()
-    with pytest.raises(UserError, match="not finished"):
-        finished.read(name)
-    shutil.rmtree(folder)
-    folder = finish(name, VAE(z_dim=3), {"z": 3})
-    (folder / "model-00007.pt").unlink()
-    with pytest.raises(UserError, match="There is no checkpoint"):
-        finished.read(name)
-    checkpoints.save(folder / "model-00007.pt", VAE(z_dim=4).state_dict())
-    with pytest.raises(UserError, match="does not fit this model"):
-        finished.read(name)
+    for wrong in ("", "model=vae_z=3"):
+        with pytest.raises(UserError, match=rf"no run '{wrong}'.*{name}"):
+            book.open_study(wrong)
+    for flags in ({"seed": "many"}, {"beta": -1}, {"gw": None}):
+        records.write(folder / "flags.json", {"data": "digits"} | flags)
+        with pytest.raises(UserError, match=r"flags\.json is no run's"):
+            book.open_study(name)
 
 
 def test_the_command_line(run, tmp_path):

@@ -20,7 +20,7 @@ FLOORS = [
     *("saved", "train", "evaluate", "analysis"),
     *("figures.grids", "figures", "figures.style", "figures.captions"),
     *("figures.images", "figures.paths", "figures.maps", "figures.charts", "figures.comparisons"),
-    *("study", "finished", "book"),
+    *("study", "book"),
     *("places", "summary"),
     *("explorer", "export"),
     *("runs",),
