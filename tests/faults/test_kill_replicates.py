@@ -35,7 +35,7 @@ def undisturbed(nursery, tmp_path_factory):
 
 
 def same(found, expected):
-    """The same numbers and checkpoints; a rank that was told to stop has saved one more of these."""
+    """The same numbers and checkpoints; a rank told to stop has saved one more of these."""
     for run, whole in expected.items():
         assert found[run]["numbers"] == whole["numbers"], run
         assert whole["weights"].items() <= found[run]["weights"].items(), run
