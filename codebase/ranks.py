@@ -63,7 +63,7 @@ def gathered(mine):
         distributed.all_gather_object(everyone, mine)
     except RuntimeError as error:
         raise UserError(
-            f"Rank {rank()} cannot reach the other ranks ({str(error).splitlines()[0][:200]}). "
+            f"Rank {rank()} cannot reach the other ranks ({str(error).splitlines()[0][:120]}). "
             "What was saved is intact; the same command goes on."
         ) from error
     return everyone

@@ -15,6 +15,7 @@ from conftest import ROOT
 from processes import until
 from short_runs import SCRIPTS, outcomes
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, as nursery.py does")
 VAE = "run_vae.py"
 JOB = [*SCRIPTS[VAE], "--iter_max", 600, "--runs", 2, "--threads", 1]
 
@@ -33,6 +34,14 @@ def undisturbed(nursery, tmp_path_factory):
     return outcomes(cwd)
 
 
+def same(found, expected):
+    """The same numbers and checkpoints; a rank told to stop has saved one more of these."""
+    for run, whole in expected.items():
+        assert found[run]["numbers"] == whole["numbers"], run
+        assert whole["weights"].items() <= found[run]["weights"].items(), run
+    assert found.keys() == expected.keys()
+
+
 def trainer(cwd, run):
     """Process id of who trains that run, once it has saved a state; None before."""
     for folder in cwd.glob(f"checkpoints/*_run=000{run}_*"):
@@ -47,7 +56,7 @@ def test_a_rank_that_is_killed_is_started_again_and_goes_on(nursery, undisturbed
     os.kill(trainer(tmp_path, 1), signal.SIGKILL)
     assert job.wait() == 0, job.err
     assert "exitcode: -9" in job.err
-    assert outcomes(tmp_path) == undisturbed
+    same(outcomes(tmp_path), undisturbed)
     assert "mean ± s.e." in job.out
 
 
@@ -61,7 +70,8 @@ import time
 from codebase import ranks
 ranks.end_with_the_launcher()
 print("trains", flush=True)
-time.sleep(600)
+time.sleep(20)
+print("unseen")
 """
 
 
@@ -99,10 +109,6 @@ def test_ten_kills_of_any_process_at_any_time(nursery, undisturbed, tmp_path_fac
         job.wait()
         again = nursery.run(VAE, *JOB, "--jobs", 2, cwd=cwd)
         assert again.status == 0, again.err
-        found = outcomes(cwd)
-        for run, expected in undisturbed.items():
-            # What was killed in its last moment, tidying up, leaves its lock and its log's end.
-            for part in ("weights", "numbers"):
-                assert found[run][part] == expected[part], (run, part)
+        same(outcomes(cwd), undisturbed)
     with capsys.disabled():
         print(f"\nkilled, and all with the same bits in the end: {dict(killed)}")
