@@ -326,7 +326,7 @@ def test_a_report_of_nothing_says_so(here):
 
 
 def test_a_file_s_words_cannot_become_markup():
-    assert page.plain("<img src=x>|`[a](b)`\n") == " img src=x     a (b)  "
+    assert page.plain("<img src=x>|`[a](b)`\n") == " img src=x    a (b)  "
     assert "<b>" not in page.table(["a"], [["<b>"]])
 
 
