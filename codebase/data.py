@@ -233,7 +233,7 @@ def labelled(dataset, n=100, label_seed=0, seed=0):
     """What `train` takes as labelled pairs: all of them a step, or if over 100, 100 a step."""
     xl, yl = labelled_subset(dataset, n, label_seed)
     if n <= 100:
-        return grey(xl), yl
+        return xl, yl
     return Batches(xl, yl, 100, generator(seed + 1, xl.device))
 
 

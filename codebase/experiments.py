@@ -1,7 +1,10 @@
 """What the scripts do with a trained model: numbers, table and pictures."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from codebase import data, evaluate, figures, logs
 from codebase.reference import BANDS, table
@@ -30,13 +33,16 @@ def report_bounds(run, model, problem):
     subset = evaluate.subset_bounds(model, x, run_iwae, least=5)
     test = data.binarized_test(run.dataset)
     full = evaluate.full_bounds(model, test) if hasattr(model, "negative_elbo_terms") else {}
+    if iw := run.args.eval_iw:
+        bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
+        full[f"iwae-{iw}"] = evaluate.full_iwae(model, test, iw, run.args.precision, bar)
     active = evaluate.active_units(model, test)
     print(f"\n{_title(run)}: nats per image, smaller is better")
     columns = {
         f"test subset ({len(x)})": subset,
         f"all test images ({len(run.dataset.test_x):,})": full,
     }
-    print(table(columns, None if run.changed else BANDS[problem]))
+    print(table(columns, None if run.changed.keys() - {"precision"} else BANDS[problem]))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
     _warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
@@ -52,6 +58,7 @@ def report_bounds(run, model, problem):
     figures.save_grid(run.output / "reconstructions.png", pairs, COLUMNS)
     _log_latents(run, model)
     run.finish({"subset": subset, "test": full}, active_units=active)
+    _draw_figures(run, model)
 
 
 def watch_classifier(run, model, step):
@@ -74,7 +81,8 @@ def report_classifier(run, model):
     numbers, confusion = _classification(run, model)
     groups = {"test": numbers}
     print(f"\n{_title(run)}")
-    bands = BANDS.get(f"ssvae_gw={run.args.gw:g}") if run.changed.keys() <= {"gw"} else None
+    usual = run.changed.keys() <= {"gw", "precision"}
+    bands = BANDS.get(f"ssvae_gw={run.args.gw:g}") if usual else None
     print(table({f"test ({len(run.dataset.test_x):,} grey images)": numbers}, bands))
     if model.gen_weight:
         x, _ = data.test_subset(run.dataset)
@@ -90,6 +98,7 @@ def report_classifier(run, model):
         _log_latents(run, model)
     figures.save_confusion(run.output / "confusion.png", confusion)
     run.finish(groups, confusion=confusion.tolist())
+    _draw_figures(run, model)
 
 
 def class_conditional(model, columns):
@@ -116,6 +125,15 @@ def predicted(model, x):
 def _classification(run, model):
     x, y = data.grey(run.dataset.test_x), run.dataset.test_y
     return evaluate.classification(model, x, y)
+
+
+def _draw_figures(run, model):
+    if run.args.figures:
+        from codebase import book  # scikit-learn and matplotlib take seconds to import
+
+        others = book.other_datasets(run.dataset.name, run.args.data_dir)
+        study = book.Study(model, run.dataset, run.name, run.args.seed, others)
+        book.draw(study, run.output / "figures")
 
 
 def _warn_of_collapse(collapsed):

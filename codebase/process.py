@@ -19,7 +19,11 @@ class Stopwatch:
         return self
 
     def __exit__(self, *exception):
-        self.seconds += time.perf_counter() - self._since
+        self.seconds = self.so_far()
+
+    def so_far(self):
+        """The seconds until now, inside the block."""
+        return self.seconds + time.perf_counter() - self._since
 
     @contextlib.contextmanager
     def stopped(self):

@@ -13,6 +13,7 @@ def save(path, step, model, optimizer, stream):
     """Writes everything the iterations after `step` depend on, atomically."""
     state = {
         "step": step,
+        "threads": torch.get_num_threads(),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict()["state"],
         "stream": stream.state_dict(),
@@ -31,7 +32,9 @@ def read(path):
         state = checkpoints.load(path, "cpu")
     except UserError as error:
         raise UserError(f"{error} {ADVICE}") from error
-    if not isinstance(state, dict) or type(state.get("step")) is not int or state["step"] < 0:
+    least = {"step": 0, "threads": 1}
+    whole = isinstance(state, dict) and all(type(state.get(k)) is int for k in least)
+    if not whole or any(state[k] < n for k, n in least.items()):
         raise UserError(f"{path} holds no state of a training.{checkpoints.others(path)} {ADVICE}")
     return state
 

@@ -8,6 +8,7 @@ import torch
 
 from codebase import checkpoints, data, records, resume
 from codebase.errors import UserError
+from codebase.precision import products
 from codebase.process import Stopwatch, noted_signals
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
@@ -36,9 +37,11 @@ def train(
     reinitialize=False,
     *,
     lr=1e-3,
+    precision="fp32",
     state_path=None,
     save_every_seconds=math.inf,
     on_checkpoint=None,
+    on_look=None,
 ):
     """Minimizes model.loss by Adam, one redrawn binary minibatch a step.
 
@@ -49,8 +52,8 @@ def train(
         model: `loss, summaries = model.loss(*batch)`; summaries are scalars by tag.
         train_loader: iterates (grey x in [0, 1], y), one epoch each time; a `data.Batches` is
             binarized on its device.
-        labeled_subset: (grey or binary xl (L, 784), one-hot yl), or `data.Batches` of the like;
-            looked at only if y_status is "semisup".
+        labeled_subset: (xl (L, 784), uint8 or in [0, 1], and one-hot yl), or `data.Batches` of
+            the like; looked at only if y_status is "semisup".
         device: where the model lies.
         tqdm: the progress bar's class.
         writer: a TensorBoard writer, or None.
@@ -59,11 +62,13 @@ def train(
         y_status: "none": the batch is (x,); "semisup": (x, xl, yl).
         reinitialize: resets every layer first.
         lr: Adam's learning rate.
+        precision: of the matrix products: "fp32", "tf32" or "bf16".
         state_path: file an interrupted training goes on from, bit for bit on a CPU; written every
             save_every_seconds (looked at every LOOK_EVERY iterations) and at every checkpoint.
             Needs `data.Batches`.
         save_every_seconds: at least that long between two writings of it.
         on_checkpoint: called with the iteration after each checkpoint.
+        on_look: called with the seconds trained so far every LOOK_EVERY iterations.
     Returns:
         Trained.
     Raises:
@@ -101,18 +106,20 @@ def train(
         while step < iter_max:
             step += 1
             x, y, batch = stream.draw()
-            unlooked.append((update(model, optimizer, batch), stream.drawn()))
+            unlooked.append((update(model, optimizer, batch, precision), stream.drawn()))
             bar.update(1)
 
             stopped = bool(received)  # a signal after this line stops the next step
             checkpoint = stopped or step == iter_max or step % iter_save == 0
             if checkpoint or step % LOOK_EVERY == 0:
-                summaries = _look(unlooked, step, model.name)
+                summaries = _look(unlooked, step, model)
                 if y_status == "semisup":
                     summaries["class/acc"] = _accuracy(model, x, y)
                 bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in summaries.items()})
                 log_summaries(writer, summaries, step)
                 unlooked.clear()
+                if on_look and step % LOOK_EVERY == 0:
+                    on_look(clock.so_far())
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
@@ -138,17 +145,16 @@ def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
         raise ValueError(f"iter_save must be at least 1, got {iter_save}")
 
 
-def update(model, optimizer, batch):
+def update(model, optimizer, batch, precision="fp32"):
     """One step: forward, backward, Adam. Waits for nothing.
 
     Returns:
-        The loss's summaries, detached, and "train/grad_norm", the Euclidean norm of its gradient.
+        The loss's summaries, detached.
     """
-    loss, summaries = model.loss(*batch)
+    with products(precision, batch[0].device):
+        loss, summaries = model.loss(*batch)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    summaries["train/grad_norm"] = torch.nn.utils.get_total_norm(gradients)
     optimizer.step()
     # A solution may log plain numbers, such as 0 for a term it leaves out.
     return {
@@ -163,29 +169,36 @@ def adam(model, lr=1e-3):
     return torch.optim.Adam(parameters, lr=lr, fused=parameters[0].device.type in ("cpu", "cuda"))
 
 
-def _look(unlooked, step, name):
+def _look(unlooked, step, model):
     """The latest summaries as floats, once every number since the last look was finite.
 
-    Otherwise the minibatch that broke is written down, for replay, and the run ends.
+    With them "train/grad_norm", the Euclidean norm of the latest gradient. If one is not finite,
+    the minibatch that broke is written down, for replay, and the run ends.
     """
+    tags = list(unlooked[0][0])
     values = torch.stack([torch.stack(list(s.values())) for s, _ in unlooked]).cpu()
-    tags = list(unlooked[0][0])  # values is (steps, tags)
-    finite = torch.isfinite(values)
-    if finite.all():
-        return dict(zip(tags, values[-1].tolist(), strict=True))
+    rows = [dict(zip(tags, row, strict=True)) for row in values.tolist()]  # one per iteration
+    # Taken at every step it would cost a twentieth of it. A broken gradient between two looks
+    # breaks the weights, so that the next iteration's terms tell.
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    rows[-1]["train/grad_norm"] = torch.nn.utils.get_total_norm(gradients).item()
+    broken = [i for i, row in enumerate(rows) if not all(map(math.isfinite, row.values()))]
+    if not broken:
+        return rows[-1]
 
-    row = int((~finite).any(1).nonzero()[0])
+    row = broken[0]
     iteration = step - len(unlooked) + 1 + row
-    wrong = {
-        tag: v for tag, v in zip(tags, values[row].tolist(), strict=True) if not math.isfinite(v)
-    }
+    wrong = {tag: v for tag, v in rows[row].items() if not math.isfinite(v)}
     # Loss and gradient are last to blame: they go wrong because a term does.
     terms = [tag for tag in wrong if not tag.startswith("train/")] or list(wrong)[:1]
     message = _stopped(iteration, ", ".join(f"{tag} is {wrong[tag]}" for tag in terms))
-    positions = unlooked[row][1]
-    if positions is not None:
-        path = checkpoints.ROOT / name / f"nonfinite-{iteration:05d}.json"
-        replay = {"iteration": iteration, "terms": terms, "train_positions": positions.tolist()}
+    drawn = [positions for _, positions in unlooked[max(row - 1, 0) : row + 1]]
+    if drawn[-1] is not None:
+        path = checkpoints.ROOT / model.name / f"nonfinite-{iteration:05d}.json"
+        replay = {"iteration": iteration, "terms": terms}
+        replay["train_positions"] = drawn[-1].tolist()
+        if row:
+            replay["train_positions_before"] = drawn[0].tolist()
         records.write(path, replay)
         message += f" The minibatch's positions in the training set are in {path}."
     raise UserError(message)

@@ -169,5 +169,5 @@ def test_joined_inputs_are_x_before_y_and_z_before_y():
 def test_the_labelled_subset_is_the_one_ssvae_trains_on(mnist):
     xl, yl = data.labelled(mnist)
     _, (grey, one_hot), _ = ut.get_mnist_data("cpu", use_test_subset=False, data_dir=DATA)
-    assert torch.equal(xl, grey)
+    assert torch.equal(data.grey(xl), grey)
     assert torch.equal(yl, one_hot)

@@ -58,10 +58,10 @@ def test_flags_tell_the_data_and_an_untrained_decoder(here):
 
 
 def test_what_is_no_run_is_said_in_a_sentence(here):
-    with pytest.raises(UserError, match=r"no run nowhere, neither .* train one first"):
+    with pytest.raises(UserError, match=r"no run 'nowhere', neither .* train one first"):
         saved.load("nowhere")
     checkpoints.save_model_by_name(VAE(name="run"), 1)
-    with pytest.raises(UserError, match=r"no run nowhere, neither .* checkpoints holds run\."):
+    with pytest.raises(UserError, match=r"no run 'nowhere', neither .* checkpoints holds run\."):
         saved.load("nowhere")
     (here / "checkpoints" / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no checkpoint .* as yet"):

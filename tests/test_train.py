@@ -217,16 +217,36 @@ def test_a_signal_at_the_very_end_is_not_lost(here, digits):
     assert checkpoints.model_path("vae", 50).exists()
 
 
-def test_a_gradient_that_goes_wrong_is_named(here, digits):
-    class Kinked(VAE):
-        """Its loss is finite, its gradient at 0 is not."""
+class Kinked(VAE):
+    """Its loss is finite, its gradient at 0 is not, at one step."""
 
-        def loss(self, x):
-            loss, summaries = super().loss(x)
-            return loss + (self.dec.net[4].bias * 0).sum().abs().sqrt(), summaries
+    def __init__(self, step):
+        super().__init__(z_dim=2)
+        self.step, self.steps = step, 0
 
-    with pytest.raises(UserError, match="at iteration 1: train/grad_norm is nan"):
-        fit(Kinked(), digits, 3)
+    def loss(self, x):
+        self.steps += 1
+        loss, summaries = super().loss(x)
+        if self.steps == self.step:
+            loss = loss + (self.dec.net[4].bias * 0).sum().abs().sqrt()
+        return loss, summaries
+
+
+@pytest.mark.parametrize("step", [3, 50])
+def test_a_gradient_that_goes_wrong_at_a_look_is_named(here, digits, step):
+    with pytest.raises(UserError, match=f"at iteration {step}: train/grad_norm is nan"):
+        fit(Kinked(step), digits, step)
+
+
+def test_a_gradient_that_goes_wrong_unseen_is_found_by_the_next_terms(here, digits):
+    with pytest.raises(UserError, match="at iteration 8: gen/elbo is nan"):
+        fit(Kinked(7), digits, 50)
+    replay = json.loads((here / "checkpoints" / "vae" / "nonfinite-00008.json").read_text())
+    loader = data.Batches(digits.train_x, digits.train_y, 97, data.generator(0))
+    for key, draws in (("train_positions_before", 7), ("train_positions", 1)):
+        for _ in range(draws):
+            loader.draw()
+        assert replay[key] == loader.drawn.tolist()
 
 
 class Interrupted(VAE):

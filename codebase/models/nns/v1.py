@@ -42,12 +42,17 @@ def joint(net, a, b=None):
     The first layer's product with the joined input is the sum of the parts' products with their
     own columns of its weight, [a b] [W_a W_b]ᵀ = a W_aᵀ + b W_bᵀ. So a batch of images (B, 784)
     meets ten labels (10, 1, 10) in one product over the images, and nothing is copied.
+
+    What comes out has the weights' type, so densities are never taken in a lower precision that
+    the products may be taken in.
     """
-    if b is None:
-        return net(a)
     first = net[0]
-    w_a, w_b = first.weight.split([a.shape[-1], b.shape[-1]], dim=1)
-    return net[1:](F.linear(a, w_a, first.bias) + F.linear(b, w_b))
+    if b is None:
+        h = first(a)
+    else:
+        w_a, w_b = first.weight.split([a.shape[-1], b.shape[-1]], dim=1)
+        h = F.linear(a, w_a, first.bias) + F.linear(b, w_b)
+    return net[1:](h).to(first.weight.dtype)
 
 
 class Encoder(nn.Module):
@@ -96,6 +101,6 @@ class Classifier(nn.Module):
 
     def forward(self, x):
         check("x", x, X_DIM)
-        return self.net(x)
+        return joint(self.net, x)
 
     classify = forward

@@ -1,0 +1,48 @@
+"""The precision of the networks' matrix products; weights, Adam, densities and sums are float32."""
+
+import contextlib
+from pathlib import Path
+
+import torch
+
+from codebase.errors import UserError
+
+NATIVE = {"avx512_bf16", "amx_bf16"}  # flags of a processor that multiplies bfloat16 itself
+
+
+def resolve(name, device):
+    """ "fp32", "tf32" or "bf16" for a name of `--precision`.
+
+    "auto" is bf16 where the device multiplies it natively, else fp32. On other processors bf16
+    works too, but is emulated and slower than fp32.
+
+    Raises:
+        UserError: tf32, and the device is no CUDA GPU.
+    """
+    if name == "tf32" and device.type != "cuda":
+        raise UserError(f"--precision tf32 is of CUDA GPUs, and this run is on {device}; try auto.")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and bool(NATIVE & _processor_flags())
+    return "bf16" if native else "fp32"
+
+
+def _processor_flags():
+    """What Linux says the processor can do; nothing on another system."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("flags"):
+                return set(line.split())
+    return set()
+
+
+def products(precision, device):
+    """A context in which matrix products of float32 are taken in that precision."""
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    return contextlib.nullcontext()

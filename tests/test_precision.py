@@ -1,0 +1,104 @@
+"""The precision of the products: what runs in it, what does not, and who decides."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from codebase import precision
+from codebase.errors import UserError
+from codebase.models.gmvae import GMVAE
+from codebase.models.ssvae import SSVAE
+from codebase.models.vae import VAE
+from codebase.train import adam, update
+
+CPU = torch.device("cpu")
+MODELS = {"vae": VAE, "gmvae": lambda: GMVAE(z_dim=3, k=5), "ssvae": SSVAE}
+PRODUCTS = {"mm", "addmm", "bmm"}
+DENSITIES = {"softplus", "sqrt", "log", "log_sigmoid_forward", "_log_softmax", "sum", "randn_like"}
+
+
+def binary(*shape):
+    return torch.bernoulli(torch.full(shape, 0.3))
+
+
+@pytest.fixture(params=MODELS)
+def case(request):
+    torch.manual_seed(0)
+    model = MODELS[request.param]()
+    batch = (binary(40, 784),)
+    if request.param == "ssvae":
+        batch += binary(10, 784), torch.eye(10)
+    return model, batch
+
+
+class Types(TorchDispatchMode):
+    """Notes the types that the operations of a name hand back."""
+
+    def __init__(self):
+        super().__init__()
+        self.of = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        first = out[0] if isinstance(out, tuple | list) else out
+        self.of.setdefault(func.overloadpacket.__name__, set()).add(first.dtype)
+        return out
+
+
+def test_bf16_takes_the_products_in_bf16_and_the_densities_in_float32(case):
+    model, batch = case
+    with Types() as types, precision.products("bf16", CPU):
+        model.loss(*batch)
+    products = {t for name in PRODUCTS for t in types.of.get(name, ())}
+    densities = {t for name in DENSITIES for t in types.of.get(name, ())}
+    assert products == {torch.bfloat16}
+    assert densities == {torch.float32}
+
+
+def test_bf16_changes_the_loss_by_its_rounding_only(case):
+    model, batch = case
+    losses = {}
+    for name in ("fp32", "bf16"):
+        torch.manual_seed(1)
+        with precision.products(name, CPU):
+            losses[name] = model.loss(*batch)[0].item()
+    assert losses["bf16"] != losses["fp32"]
+    # bfloat16 keeps 8 bits; thousands of logits, rounded independently, average out.
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=2**-9)
+
+
+def test_weights_gradients_and_moments_stay_float32(case):
+    model, batch = case
+    optimizer = adam(model)
+    summaries = update(model, optimizer, batch, "bf16")
+    trained = [p for p in model.parameters() if p.requires_grad]
+    moments = [m for state in optimizer.state.values() for m in state.values()]
+    assert {t.dtype for t in [*trained, *moments, *summaries.values()]} == {torch.float32}
+    assert {p.grad.dtype for p in trained if p.grad is not None} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("fpu avx512f avx512_bf16", "bf16"), ("fpu amx_bf16", "bf16"), ("fpu avx512f", "fp32")],
+)
+def test_auto_asks_the_processor(monkeypatch, flags, expected):
+    monkeypatch.setattr(precision, "_processor_flags", lambda: set(flags.split()))
+    assert precision.resolve("auto", CPU) == expected
+
+
+def test_auto_is_fp32_where_nobody_says(monkeypatch):
+    def absent(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(precision.Path, "read_text", absent)
+    assert precision.resolve("auto", CPU) == "fp32"
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_a_named_precision_is_taken(name):
+    assert precision.resolve(name, CPU) == name
+
+
+def test_tf32_needs_a_gpu_that_has_it():
+    with pytest.raises(UserError, match="--precision tf32 is of CUDA GPUs"):
+        precision.resolve("tf32", CPU)
