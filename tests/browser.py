@@ -13,7 +13,7 @@ import tempfile
 import time
 
 NAMES = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"
-SECONDS = 60  # an answer or a state of the page may take
+SECONDS = 300  # an answer or a state of the page may take, on a busy machine
 
 
 def find():

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -48,7 +47,7 @@ def server(tmp_path_factory, start_anywhere):
         start_anywhere(folder, "run_ssvae.py", "-gw", 0, *FLAGS),
     ]
     for process in started:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 0, out + err
     with tensorboard(folder / "logs") as url:
         yield Server(url)
@@ -73,7 +72,7 @@ def tensorboard(logs):
         command += ["--port", "0", "--host", "127.0.0.1", "--load_fast", "false"]
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
     try:
-        deadline, url = time.monotonic() + 120, None
+        deadline, url = time.monotonic() + 300, None
         while True:
             assert process.poll() is None, said.read_text()
             assert time.monotonic() < deadline, said.read_text()
@@ -92,7 +91,7 @@ def _has_read(server, runs):
     """Whether the last thing written of every run, its final numbers, is there."""
     try:
         tags = server("scalars/tags")
-    except urllib.error.URLError:
+    except OSError:  # it is starting
         return False
     return len(tags) == runs and all(any("final_" in t for t in run) for run in tags.values())
 
