@@ -5,7 +5,6 @@ import signal
 import string
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -172,12 +171,10 @@ def test_the_command_from_a_folder_of_zips(tmp_path, solutions):
         for path in GRADED:
             archive.writestr(f"codebase/{path}", solutions["ours"][path])
     Path(zips / "beto.zip").write_text("no zip")
-    began = time.monotonic()
     done = command(zips, "--lang", "es", "--seed", 5, cwd=tmp_path)
     assert done.returncode == 1
     assert "61/61" in done.stdout
     assert "beto" in done.stdout
-    assert time.monotonic() - began < 120
     assert {p.name for p in (tmp_path / "grades").iterdir()} == {"ana.md", "beto.md", "grades.csv"}
 
 
