@@ -45,6 +45,8 @@ def draw(study, folder, only=()):
         folder: receives ‹figure›.png and .svg, and of all that are there then, numbers.json and
             index.md with their captions.
         only: names of figures; empty: all of them.
+    Returns:
+        How many there were to draw.
     Raises:
         UserError: a file cannot be written.
     """
@@ -53,18 +55,22 @@ def draw(study, folder, only=()):
         for name, (_, applies) in FIGURES.items()
         if applies(study) and (not only or name in only)
     }
-    _write(wanted, folder, study.name, {name: name for name in FIGURES})
+    return _write(wanted, folder, study.name, {name: name for name in FIGURES})
 
 
 def compare(studies, folder, only=()):
-    """Writes the figures that put runs side by side, for the runs that differ as they must."""
+    """Writes the figures that put runs side by side, for the runs that differ as they must.
+
+    Returns:
+        How many there were to draw.
+    """
     wanted = {}
     for name, (_, setting) in COMPARISONS.items():
         for kind, group in alike(studies, setting).items():
             if not only or name in only:
                 wanted[f"{name}_{kind}"] = name, group
     every = {f"{name}_{kind}": name for name in COMPARISONS for kind in ("vae", "gmvae", "ssvae")}
-    _write(wanted, folder, "Runs side by side", every)
+    return _write(wanted, folder, "Runs side by side", every)
 
 
 def alike(studies, setting):
@@ -103,7 +109,7 @@ def _write(wanted, folder, title, every):
         every: {file name: figure}, of all that the folder may hold.
     """
     if not wanted:
-        return
+        return 0
     from tqdm import tqdm
 
     began = time.perf_counter()
@@ -124,6 +130,7 @@ def _write(wanted, folder, title, every):
         file.write(("\n\n".join(parts) + "\n").encode())
     seconds = time.perf_counter() - began
     print(f"{len(wanted)} figures in {folder} ({seconds:.0f} s); captions in {folder / INDEX}")
+    return len(wanted)
 
 
 # From runs on disk
@@ -154,12 +161,13 @@ def draw_runs(runs, out, data_dir="data", only=()):
     Args:
         runs: names or folders.
     Raises:
-        UserError: a run cannot be read, or `only` names no figure.
+        UserError: a run cannot be read, or `only` names no figure or none that applies.
     """
     known = [*FIGURES, *COMPARISONS]
     if unknown := [name for name in only if name not in known]:
         raise UserError(f"--only {' '.join(unknown)}: the figures are {', '.join(known)}.")
     opened = [open_study(run, data_dir) for run in runs]  # all, before the first is drawn
-    for study, folder in opened:
-        draw(study, folder / "figures", only)
-    compare([study for study, _ in opened], out, only)
+    drawn = sum(draw(study, folder / "figures", only) for study, folder in opened)
+    drawn += compare([study for study, _ in opened], out, only)
+    if not drawn:
+        raise UserError(f"--only {' '.join(only)}: nothing of that applies to these runs.")

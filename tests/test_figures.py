@@ -243,6 +243,7 @@ def test_the_command_line(run, tmp_path):
     for wrong, complaint in [
         (["model=vae_z=04_run=0000"], "There is no run"),
         ([names[0], "--only", "cats"], "the figures are"),
+        ([names[0], "--only", "tsne", "rate_distortion"], "nothing of that applies"),
         ([], "required: RUN"),
     ]:
         done = run("run_figures.py", *wrong)
