@@ -15,7 +15,8 @@ def main():
     )
     args = p.parse_args()
 
-    from codebase import explorer, export
+    from codebase import explorer
+    from codebase.explorer import export
 
     if args.export:
         export.write_all(args.runs, args.step)

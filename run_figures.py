@@ -19,7 +19,7 @@ def main():
 
     import torch
 
-    from codebase.book import draw_runs
+    from codebase.figures.book import draw_runs
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -129,7 +129,7 @@ def _classification(run, model):
 
 def _draw_figures(run, model):
     if run.args.figures:
-        from codebase import book  # scikit-learn and matplotlib take seconds to import
+        from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
         others = book.other_datasets(run.dataset.name, run.args.data_dir)
         study = book.Study(model, run.dataset, run.name, run.args.seed, others)

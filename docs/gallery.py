@@ -91,9 +91,8 @@ def main():
     p.add_argument("--data_dir", default="data", help="folder that holds MNIST/raw")
     args = p.parse_args()
 
-    from codebase import book
     from codebase.checkpoints import make_folder
-    from codebase.figures import style
+    from codebase.figures import book, style
 
     studies = {}
 

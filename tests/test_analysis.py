@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.distributions import Normal, kl_divergence
 
-from codebase import analysis, evaluate
+from codebase import evaluate
+from codebase.figures import analysis
+from codebase.figures.study import Study
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
-from codebase.study import Study
 
 
 def posterior(n=7, dim=4, seed=0):

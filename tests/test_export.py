@@ -7,8 +7,9 @@ import onnxruntime
 import pytest
 import torch
 
-from codebase import checkpoints, export
+from codebase import checkpoints
 from codebase.errors import UserError
+from codebase.explorer import export
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE

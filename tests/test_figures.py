@@ -9,14 +9,14 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from codebase import book, checkpoints, records
+from codebase import checkpoints, records
 from codebase.errors import UserError
-from codebase.figures import grid, style
+from codebase.figures import book, grid, style
 from codebase.figures.captions import CAPTIONS
+from codebase.figures.study import Study
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
-from codebase.study import Study
 
 MODELS = {
     "vae": lambda: VAE(z_dim=3),

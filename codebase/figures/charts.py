@@ -5,8 +5,7 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 
 import numpy as np
 
-from codebase import analysis
-from codebase.figures import style
+from codebase.figures import analysis, style
 
 
 def kl_bars(study):

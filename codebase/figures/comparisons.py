@@ -5,8 +5,8 @@ Each function takes studies and gives a figure and the numbers behind it.
 
 import numpy as np
 
-from codebase import analysis, evaluate
-from codebase.figures import style
+from codebase import evaluate
+from codebase.figures import analysis, style
 
 
 def samples_by_z(studies):

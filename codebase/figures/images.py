@@ -6,8 +6,8 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 import numpy as np
 import torch
 
-from codebase import analysis, data
-from codebase.figures import style
+from codebase import data
+from codebase.figures import analysis, style
 
 
 def samples(study):

@@ -7,8 +7,7 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.patches import Circle
 
-from codebase import analysis
-from codebase.figures import style
+from codebase.figures import analysis, style
 
 SHOWN = 2_000  # images in a t-SNE map; its time grows a little faster than their number
 

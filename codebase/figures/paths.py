@@ -5,8 +5,7 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 
 import torch
 
-from codebase import analysis
-from codebase.figures import style
+from codebase.figures import analysis, style
 
 PAIRS = (0, 6), (1, 7), (2, 3), (4, 9), (5, 8)
 STEPS = 9

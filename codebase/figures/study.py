@@ -5,9 +5,10 @@ from functools import cached_property
 
 import torch
 
-from codebase import analysis, data
+from codebase import data
 from codebase import utils as ut
 from codebase.evaluate import CHUNK, predictions, seeded
+from codebase.figures import analysis
 
 IMAGES = 100  # images whose importance samples are decoded at once
 

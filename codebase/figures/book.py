@@ -6,7 +6,7 @@ from codebase import checkpoints, datasets, records, saved
 from codebase.errors import UserError
 from codebase.figures import charts, comparisons, images, maps, paths, style
 from codebase.figures.captions import CAPTIONS
-from codebase.study import Study
+from codebase.figures.study import Study
 
 # Each with what a study must have for it; in the order a reader meets them.
 FIGURES = {
