@@ -29,7 +29,7 @@ class Saved:
     model: torch.nn.Module
     step: int
     data: str
-    seed: int
+    seed: int = 0
 
 
 def load(run, step=None):
