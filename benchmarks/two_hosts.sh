@@ -18,15 +18,16 @@ for link in "east e0" "east lo" "west w0" "west lo"; do
   ip -n "${link% *}" link set "${link#* }" up
 done
 
-node() { # namespace, interface, address
+# is_host: torch looks for the endpoint among the addresses of the host's name, which it shares here.
+node() { # namespace, interface, address, is_host
   mkdir "$work/$1" && cd "$work/$1"
   GLOO_SOCKET_IFNAME=$2 OMP_NUM_THREADS=1 ip netns exec "$1" "$python" -m torch.distributed.run \
     --nnodes 2 --nproc_per_node 1 --rdzv_backend c10d --rdzv_endpoint 10.9.0.1:29500 \
-    --rdzv_id two-hosts --local_addr "$3" --max-restarts 3 "$project/run_vae.py" "${flags[@]}" \
+    --rdzv_id two-hosts --rdzv_conf "is_host=$4" --local_addr "$3" --max-restarts 3 "$project/run_vae.py" "${flags[@]}" \
     >out 2>err || echo "the node $1 ended with status $?"
 }
-node east e0 10.9.0.1 &
-node west w0 10.9.0.2 &
+node east e0 10.9.0.1 true &
+node west w0 10.9.0.2 false &
 
 # Kills the west's rank once it has something to lose.
 until state=$(ls "$work"/west/checkpoints/*/resume.pt 2>/dev/null); do

@@ -1,7 +1,7 @@
 // From a drawing or photograph to an image like MNIST's: 28 × 28, ink 1 on paper 0, the digit
-// scaled into 20 × 20 with its centre of mass in the middle.
+// scaled into 20 × 20 with its centre of mass where theirs lies: in [14, 15) both ways, 14.5 on average.
 
-const SIDE = 28, BOX = 20;
+const SIDE = 28, BOX = 20, CENTRE = 14.5;
 const FAINT = 0.2; // what is paler than this share of the darkest pixel is paper
 
 // Ink in [0, 1] of a canvas's pixels, whichever of ink and paper is the darker.
@@ -44,7 +44,7 @@ function centred(grey, width, height) {
   if (!sum) return out;
   // A pixel of the result is the mean over a square of this side in the drawing.
   const side = Math.max(right - left + 1, bottom - top + 1) / BOX;
-  const x0 = sumX / sum - (SIDE / 2) * side, y0 = sumY / sum - (SIDE / 2) * side;
+  const x0 = sumX / sum - CENTRE * side, y0 = sumY / sum - CENTRE * side;
   const across = shares(x0, side, width), down = shares(y0, side, height);
   for (let row = 0; row < SIDE; row++) {
     for (let column = 0; column < SIDE; column++) {
