@@ -22,7 +22,7 @@ from codebase.train import train
 LOCKS = "lock", "owner.json"
 # Flags that change no number of a run.
 NEUTRAL = {"device", "threads", "data_dir", "dataset", "run", "train", "iter_save"}
-NEUTRAL |= {"save_every_seconds", "resume", "overwrite"}
+NEUTRAL |= {"save_every_seconds", "resume", "overwrite", "graph"}
 
 
 class Run:
@@ -176,6 +176,7 @@ class Run:
             y_status="none" if labelled is None else "semisup",
             lr=args.lr,
             precision=args.precision,
+            graph=bool(args.graph),
             state_path=self.state_path,
             save_every_seconds=args.save_every_seconds,
             on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
