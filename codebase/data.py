@@ -73,13 +73,21 @@ class Batches:
         for i in self._shuffle().split(self.batch_size):
             yield grey(self.x[i]), self.y[i]
 
-    def draw(self):
-        """The next minibatch: binary x (B, 784) float32, y (B, …)."""
+    def next(self):
+        """Positions of the next minibatch's images, (B,), on their device."""
         if self.place >= len(self.order):
             self.order, self.place = self._shuffle(), 0
-        self.drawn = i = self.order[self.place : self.place + self.batch_size]
+        self.drawn = self.order[self.place : self.place + self.batch_size]
         self.place += self.batch_size
-        return binarize(self.x[i], self.generator), self.y[i]
+        return self.drawn
+
+    def take(self, positions):
+        """The minibatch at those positions: binary x (B, 784) float32, y (B, …)."""
+        return binarize(self.x[positions], self.generator), self.y[positions]
+
+    def draw(self):
+        """The next minibatch."""
+        return self.take(self.next())
 
     def state_dict(self):
         """Tensors and numbers that `load_state_dict` continues from, bit for bit."""
@@ -115,26 +123,45 @@ class Stream:
         self.own = isinstance(loader, Batches)
         self.generator = loader.generator if self.own else None
         self.epochs = None if self.own else _endless(loader)
+        if labelled is not None and not isinstance(labelled, Batches):
+            self.labelled = tuple(t.to(device) for t in labelled)
 
-    def draw(self):
-        """x (B, 784), y (B,) and what model.loss takes: (x,) or (x, xl, yl)."""
+    def next(self):
+        """What the next minibatch is taken from, found without the device having to answer.
+
+        Returns:
+            The positions in every `Batches`; of a foreign loader the images and labels themselves.
+        """
+        sources = [self.loader.next() if self.own else next(self.epochs)]
+        return sources + [part.next() for part in self._parts() if part is not self.loader]
+
+    def take(self, sources):
+        """x (B, 784), y (B,) and what model.loss takes, (x,) or (x, xl, yl), from a `next`."""
         if self.own:
-            x, y = self.loader.draw()
+            x, y = self.loader.take(sources[0])
         else:
-            x, y = next(self.epochs)
+            x, y = sources[0]
             x, y = binarize(x.to(self.device).flatten(1)), y.to(self.device)
         if self.labelled is None:
             return x, y, (x,)
         if isinstance(self.labelled, Batches):
-            xl, yl = self.labelled.draw()
+            xl, yl = self.labelled.take(sources[1])
         else:
             xl, yl = self.labelled
-            xl, yl = binarize(xl.to(self.device), self.generator), yl.to(self.device)
+            xl = binarize(xl, self.generator)
         return x, y, (x, xl, yl)
+
+    def draw(self):
+        """The next minibatch."""
+        return self.take(self.next())
 
     def drawn(self):
         """Positions in the dataset of the last minibatch's images; None for a foreign loader."""
         return self.loader.drawn if self.own else None
+
+    def generators(self):
+        """Those that shuffle and binarize, but for torch's global one."""
+        return [part.generator for part in self._parts()]
 
     def _parts(self):
         return [part for part in (self.loader, self.labelled) if isinstance(part, Batches)]

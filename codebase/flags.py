@@ -89,6 +89,13 @@ def parser(description, *, iter_max):
         help="of the matrix products in training; auto: bf16 where the device multiplies it "
         "natively, else fp32",
     )
+    add(
+        "--graph",
+        type=switch,
+        default=1,
+        help="1: on a CUDA GPU the step is captured once and replayed; 0: it is not, as a loss "
+        "needs that Python changes from step to step",
+    )
 
     run = p.add_argument_group("run")
     add = run.add_argument

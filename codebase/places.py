@@ -15,7 +15,16 @@ from codebase.precision import resolve
 LOCKS = "lock", "owner.json"
 # Flags that change no number of a run.
 NEUTRAL = {"device", "threads", "data_dir", "dataset", "run", "train", "iter_save"}
-NEUTRAL |= {"save_every_seconds", "resume", "overwrite", "runs", "jobs", "eval_iw", "figures"}
+NEUTRAL |= {
+    "save_every_seconds",
+    "resume",
+    "overwrite",
+    "runs",
+    "jobs",
+    "eval_iw",
+    "figures",
+    "graph",
+}
 WAY_OUT = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
 
 

@@ -112,6 +112,7 @@ class Run(Place):
             y_status="none" if labelled is None else "semisup",
             lr=args.lr,
             precision=args.precision,
+            graph=bool(args.graph),
             state_path=self.state_path,
             save_every_seconds=args.save_every_seconds,
             on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,

@@ -8,6 +8,7 @@ import torch
 
 from codebase import checkpoints, data, records, resume
 from codebase.errors import UserError
+from codebase.graph import captured
 from codebase.precision import products
 from codebase.process import Stopwatch, noted_signals
 
@@ -38,6 +39,7 @@ def train(
     *,
     lr=1e-3,
     precision="fp32",
+    graph=False,
     state_path=None,
     save_every_seconds=math.inf,
     on_checkpoint=None,
@@ -63,6 +65,8 @@ def train(
         reinitialize: resets every layer first.
         lr: Adam's learning rate.
         precision: of the matrix products: "fp32", "tf32" or "bf16".
+        graph: replays the step as a CUDA graph, with `data.Batches` on such a device; not for a
+            loss that changes from step to step by a number that Python keeps.
         state_path: file an interrupted training goes on from, bit for bit on a CPU; written every
             save_every_seconds (looked at every LOOK_EVERY iterations) and at every checkpoint.
             Needs `data.Batches`.
@@ -86,6 +90,8 @@ def train(
     step = start = 0
     if state_path and state_path.exists():
         step = start = resume.restore(state_path, model, optimizer, stream)
+    plain = Step(model, optimizer, stream, precision)
+    advance = captured(plain) if graph else plain
     checkpoints.make_folder(checkpoints.model_path(model.name, 0).parent)
 
     def save(checkpoint):
@@ -105,14 +111,14 @@ def train(
     with noted_signals() as received, tqdm(total=total, initial=start) as bar, clock:
         while step < iter_max:
             step += 1
-            x, y, batch = stream.draw()
-            unlooked.append((update(model, optimizer, batch, precision), stream.drawn()))
+            values, x, y = advance()
+            unlooked.append((values, stream.drawn()))
             bar.update(1)
 
             stopped = bool(received)  # a signal after this line stops the next step
             checkpoint = stopped or step == iter_max or step % iter_save == 0
             if checkpoint or step % LOOK_EVERY == 0:
-                summaries = _look(unlooked, step, model)
+                summaries = _look(unlooked, plain.tags, step, model)
                 if y_status == "semisup":
                     summaries["class/acc"] = _accuracy(model, x, y)
                 bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in summaries.items()})
@@ -145,6 +151,36 @@ def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
         raise ValueError(f"iter_save must be at least 1, got {iter_save}")
 
 
+class Step:
+    """Draws a minibatch and minimizes its loss by a step of Adam; waits for nothing.
+
+    Args:
+        model, optimizer, precision: as for `update`.
+        stream: a `data.Stream`.
+    Attributes:
+        tags: of the summaries.
+    """
+
+    def __init__(self, model, optimizer, stream, precision="fp32"):
+        self.model, self.optimizer, self.stream = model, optimizer, stream
+        self.precision, self.tags = precision, []
+
+    def __call__(self):
+        """Takes a step.
+
+        Returns:
+            The summaries in the order of the tags, (T,), and the unlabelled minibatch's x and y.
+        """
+        return self.take(self.stream.next())
+
+    def take(self, sources):
+        """The step on the minibatch that lies at sources (see `data.Stream.take`)."""
+        x, y, batch = self.stream.take(sources)
+        summaries = update(self.model, self.optimizer, batch, self.precision)
+        self.tags = list(summaries)
+        return torch.stack(list(summaries.values())), x, y
+
+
 def update(model, optimizer, batch, precision="fp32"):
     """One step: forward, backward, Adam. Waits for nothing.
 
@@ -156,28 +192,32 @@ def update(model, optimizer, batch, precision="fp32"):
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
-    # A solution may log plain numbers, such as 0 for a term it leaves out.
-    return {
-        t: torch.as_tensor(v, dtype=loss.dtype, device=loss.device).detach()
-        for t, v in summaries.items()
-    }
+    return {tag: _tensor(value, loss).detach() for tag, value in summaries.items()}
+
+
+def _tensor(value, like):
+    """A summary as a tensor; a solution may log plain numbers, 0 for a term it leaves out."""
+    if isinstance(value, torch.Tensor):
+        return value.to(like)
+    return torch.full_like(like, value)  # filled where it lies, which a graph can replay
 
 
 def adam(model, lr=1e-3):
     """Adam with the default betas over what the model trains, fused where torch has that."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.Adam(parameters, lr=lr, fused=parameters[0].device.type in ("cpu", "cuda"))
+    device = parameters[0].device.type
+    fused = device in ("cpu", "cuda")
+    return torch.optim.Adam(parameters, lr=lr, fused=fused, capturable=device == "cuda")
 
 
-def _look(unlooked, step, model):
+def _look(unlooked, tags, step, model):
     """The latest summaries as floats, once every number since the last look was finite.
 
     With them "train/grad_norm", the Euclidean norm of the latest gradient. If one is not finite,
     the minibatch that broke is written down, for replay, and the run ends.
     """
-    tags = list(unlooked[0][0])
-    values = torch.stack([torch.stack(list(s.values())) for s, _ in unlooked]).cpu()
-    rows = [dict(zip(tags, row, strict=True)) for row in values.tolist()]  # one per iteration
+    values = torch.stack([values for values, _ in unlooked]).tolist()
+    rows = [dict(zip(tags, row, strict=True)) for row in values]  # one per iteration
     # Taken at every step it would cost a twentieth of it. A broken gradient between two looks
     # breaks the weights, so that the next iteration's terms tell.
     gradients = [p.grad for p in model.parameters() if p.grad is not None]

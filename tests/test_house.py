@@ -10,7 +10,7 @@ MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: a module imports only what stands above it here.
 FLOORS = [
     *("errors", "process", "reference"),
-    *("devices", "precision", "ranks", "threads"),
+    *("devices", "precision", "ranks", "threads", "graph"),
     *("utils", "flags"),
     *("models.nns.v1", "models.nns"),
     *("models.vae",),
