@@ -399,7 +399,8 @@ def test_an_image_file_becomes_the_digit_it_shows(browser, pages, mnist, tmp_pat
         seen, wanted = canvas(browser, "seen"), data.grey(mnist.test_x[i])
         assert (seen - wanted).abs().mean() < 0.05
         assert torch.corrcoef(torch.stack([seen, wanted]))[0, 1] > 0.9
-        assert browser.complaints == []
+    # The test has read the canvas again and again; the page does not.
+    assert [c for c in browser.complaints if "readback" not in c["text"]] == []
 
 
 def test_a_file_of_mnist_s_own_size_is_taken_as_it_is(browser, pages, digits, tmp_path):

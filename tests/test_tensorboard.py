@@ -179,14 +179,14 @@ def test_custom_scalars_put_the_bound_and_its_parts_together(server):
     assert {title: len(c) for title, c in charts.items()} == {"Bound, in nats": 2, "Classifier": 1}
     for run, parts in ((VAE, ["kl", "rec"]), (SSVAE, ["kl_z", "kl_y", "rec"])):
         _, (tag,) = charts["Bound, in nats"][0]
-        found = server("custom_scalars/scalars", run=run, tag=tag)["tagToEvents"]
+        found = server("custom_scalars/scalars", run=run, tag=tag)["tag_to_events"]
         assert set(found) == {"test/nelbo", *(f"test/{part}" for part in parts)}
         for place in (0, 1):
             sum_of_parts = sum(found[f"test/{part}"][place][2] for part in parts)
             assert found["test/nelbo"][place][2] == pytest.approx(sum_of_parts, rel=1e-5)
         _, (tag,) = charts["Bound, in nats"][1]
-        found = server("custom_scalars/scalars", run=run, tag=tag)["tagToEvents"]
+        found = server("custom_scalars/scalars", run=run, tag=tag)["tag_to_events"]
         assert len(found["gen/elbo"]) == 2
     (_, (tag,)) = charts["Classifier"][0]
-    found = server("custom_scalars/scalars", run=CLASSIFIER, tag=tag)["tagToEvents"]
+    found = server("custom_scalars/scalars", run=CLASSIFIER, tag=tag)["tag_to_events"]
     assert set(found) == {"class/acc", "test/accuracy"}

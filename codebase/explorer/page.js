@@ -289,7 +289,7 @@ async function openFile(file) {
   }
   const { width, height } = picture, scale = Math.min(1, LENGTH / Math.max(width, height));
   const [w, h] = [width, height].map((n) => Math.max(Math.round(n * scale), 1));
-  const context = make("canvas", { width: w, height: h }).getContext("2d");
+  const context = make("canvas", { width: w, height: h }).getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, w, h);
   const grey = ink(context.getImageData(0, 0, w, h));

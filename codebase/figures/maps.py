@@ -27,8 +27,8 @@ def plane(study):
         for radius in (1, 2, 3):
             ax.add_patch(Circle((0, 0), radius, fill=False, linewidth=0.5, linestyle=":"))
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
-    prior = "+: the components' means" if study.mixture else "dotted: the prior's 1, 2, 3 s"
-    ax.set_title(f"Posterior means of {len(y):,} test images ({prior})\n{_knn(accuracy)}")
+    prior = "+: component means" if study.mixture else "dotted: prior's 1, 2, 3 s"
+    ax.set_title(f"Posterior means of {len(y):,} images ({prior})\n{_knn(accuracy)}")
     return fig, {"knn_accuracy": accuracy}
 
 
