@@ -59,14 +59,17 @@ def take(asked, free=None):
 class Retreat:
     """Goes down to one thread once steps take four times as long as they did.
 
-    Called with the seconds trained so far, after every so many steps.
+    Called with the seconds trained so far, after every so many steps. Both those and the seconds
+    computed count: threads that wait for each other compute, a process that was stopped does not.
     """
 
     def __init__(self):
-        self.seconds, self.best = 0.0, math.inf
+        self.before, self.best = (0.0, time.process_time()), math.inf
 
     def __call__(self, seconds):
-        took, self.seconds = seconds - self.seconds, seconds
+        now = seconds, time.process_time()
+        wall, computed = (b - a for a, b in zip(self.before, now, strict=True))
+        took, self.before = min(wall, computed / torch.get_num_threads()), now
         if took > 4 * self.best and torch.get_num_threads() > 1:
             torch.set_num_threads(1)
             print("\nAnother process is using the cores: going on with one thread.")

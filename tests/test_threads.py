@@ -74,13 +74,21 @@ def test_where_the_system_does_not_say(monkeypatch):
     assert free.count is None
 
 
-def test_retreats_once_steps_take_four_times_as_long(torchs_own, capsys):
+def test_retreats_once_steps_take_four_times_as_long(torchs_own, monkeypatch, capsys):
+    computed = [10.0]
+    monkeypatch.setattr(time, "process_time", lambda: computed[0])
     retreat = threads.Retreat()
-    for seconds in (2.0, 3.0, 6.5):  # took 2, 1 and 3.5 seconds
+
+    def look(seconds, share=1.0):
+        computed[0] += 4 * share * (seconds - retreat.before[0])
         retreat(seconds)
+
+    for seconds in (2.0, 3.0, 6.5):  # took 2, 1 and 3.5 seconds
+        look(seconds)
+    look(60.0, share=0.01)  # stopped for a while
     assert torchs_own == [4]
-    retreat(11.0)
+    look(65.0, share=0.9)
     assert torchs_own == [1]
     assert "going on with one thread" in capsys.readouterr().out
-    retreat(20.0)
+    look(80.0)
     assert not capsys.readouterr().out
