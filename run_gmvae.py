@@ -1,6 +1,6 @@
 """Problem 2: train, evaluate and sample a VAE whose prior is a learned mixture of Gaussians."""
 
-from codebase.flags import number, parser, script
+from codebase.flags import evaluation, number, parser, script
 
 
 def main():
@@ -14,17 +14,21 @@ def main():
     model_flags.add_argument(
         "--beta", type=number(float, 0), default=1.0, help="weight of kl in the loss, rec + β·kl"
     )
+    evaluation(p)
     args = p.parse_args()
 
     from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.gmvae import GMVAE
-    from codebase.runs import Run
+    from codebase.replicates import replicate
 
-    run = Run(p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", named=["z", "k"])
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
-    model = GMVAE(z_dim=args.z, k=args.k, name=run.name, **beta).to(run.device)
-    run.fit(model, watch=watch_bounds)
-    report_bounds(run, model, "gmvae")
+
+    def do(run):
+        model = GMVAE(z_dim=args.z, k=args.k, name=run.name, **beta).to(run.device)
+        run.fit(model, watch=watch_bounds)
+        report_bounds(run, model, "gmvae")
+
+    replicate(do, p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", ["z", "k"], "gmvae")
 
 
 if __name__ == "__main__":

@@ -16,15 +16,18 @@ def main():
     from codebase import data
     from codebase.experiments import report_classifier, watch_classifier
     from codebase.models.ssvae import SSVAE
-    from codebase.runs import Run
+    from codebase.replicates import replicate
+
+    kingma = {"labeled_elbo": True} if args.labeled_elbo else {}  # beyond the assignment
+
+    def do(run):
+        labelled = data.labelled(run.dataset, args.n_labels, args.label_seed, run.args.seed)
+        model = SSVAE(name=run.name, gen_weight=args.gw, class_weight=args.cw, **kingma)
+        run.fit(model.to(run.device), labelled, watch=watch_classifier)
+        report_classifier(run, model)
 
     layout = f"model=ssvae_gw={weight(args.gw)}_cw={weight(args.cw)}"
-    run = Run(p, args, layout, named=["gw", "cw"])
-    labelled = data.labelled(run.dataset, args.n_labels, args.label_seed, args.seed)
-    kingma = {"labeled_elbo": True} if args.labeled_elbo else {}  # beyond the assignment
-    model = SSVAE(name=run.name, gen_weight=args.gw, class_weight=args.cw, **kingma).to(run.device)
-    run.fit(model, labelled, watch=watch_classifier)
-    report_classifier(run, model)
+    replicate(do, p, args, layout, ["gw", "cw"], f"ssvae_gw={args.gw:g}")
 
 
 if __name__ == "__main__":

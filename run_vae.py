@@ -1,6 +1,6 @@
 """Problem 1: train, evaluate and sample a VAE on binarized MNIST (a β-VAE with --beta)."""
 
-from codebase.flags import number, parser, script
+from codebase.flags import evaluation, number, parser, script
 
 
 def main():
@@ -11,17 +11,21 @@ def main():
     model_flags.add_argument(
         "--beta", type=number(float, 0), default=1.0, help="weight of kl in the loss, rec + β·kl"
     )
+    evaluation(p)
     args = p.parse_args()
 
     from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.vae import VAE
-    from codebase.runs import Run
+    from codebase.replicates import replicate
 
-    run = Run(p, args, f"model=vae_z={args.z:02d}", named=["z"])
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
-    model = VAE(z_dim=args.z, name=run.name, **beta).to(run.device)
-    run.fit(model, watch=watch_bounds)
-    report_bounds(run, model, "vae")
+
+    def do(run):
+        model = VAE(z_dim=args.z, name=run.name, **beta).to(run.device)
+        run.fit(model, watch=watch_bounds)
+        report_bounds(run, model, "vae")
+
+    replicate(do, p, args, f"model=vae_z={args.z:02d}", ["z"], "vae")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from collections import Counter
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from benchmarks import sides
+from benchmarks import sides, traffic
 from codebase import data, datasets
+from codebase.precision import resolve
 from codebase.process import keep_memory
 from codebase.train import adam, update
 
@@ -25,6 +26,7 @@ def task(spec):
     torch.manual_seed(0)
     model, steps = spec["model"], spec["steps"]
     dataset = datasets.load(spec["dataset"], spec["data_dir"])
+    precision = resolve(spec["precision"], torch.device("cpu"))
     loader = data.Batches(dataset.train_x, dataset.train_y, spec["batch"], data.generator(0))
     labelled = data.labelled(dataset, 100, 0, 0) if model in sides.SSVAES else None
     stream = data.Stream(loader, labelled, torch.device("cpu"))
@@ -36,10 +38,11 @@ def task(spec):
         for _ in range(n):
             with record_function("draw"):
                 _, _, batch = stream.draw()
-            update(net, optimizer, batch)
+            update(net, optimizer, batch, precision)
         return (time.perf_counter() - begin) / n
 
     run(20)
+    asked = traffic.of(lambda: run(1))
     plain = run(steps)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         profiled = run(steps)
@@ -54,6 +57,7 @@ def task(spec):
         calls[event.name] += 1
     kinds["rest"] = profiled * 1e3 - sum(kinds.values())
     return {
+        "asked": asked,
         "step_ms": plain * 1e3,
         "step_ms_profiled": profiled * 1e3,
         "kinds_ms": dict(kinds.most_common()),

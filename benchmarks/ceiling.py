@@ -1,20 +1,12 @@
 """What the machine could do: a step's matrix products and nothing else, and the speed of a copy."""
 
 import time
-from pathlib import Path
 
 import torch
 
+from codebase.precision import resolve
+
 HIDDEN, PIXELS, LABELS, LABELLED = 300, 784, 10, 100
-
-
-def has_native_bf16():
-    """Whether the processor multiplies bf16 itself; False where it cannot be asked."""
-    try:
-        words = set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return False
-    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def layers(model, batch):
@@ -84,4 +76,5 @@ def copy_bandwidth(megabytes=256, repeats=10):
 
 def task(spec):
     """What can be said of the machine without a model."""
-    return {"native_bf16": has_native_bf16(), "copy_bytes_per_second": copy_bandwidth()}
+    native = resolve("auto", torch.device("cpu")) == "bf16"
+    return {"native_bf16": native, "copy_bytes_per_second": copy_bandwidth()}

@@ -61,7 +61,7 @@ def speeds(results):
     """The main table."""
     limits = [f"{kind} {what}" for kind in ("fp32", "bf16") for what in ("limit it/s", "share")]
     memory = ["peak MB, textbook", "project"]
-    rows = [["", "textbook it/s", "project it/s", "images/s", "ratio", *limits, *memory]]
+    rows = [["", "textbook it/s", "project it/s", "images/s", "ratio", "in fp32", *limits, *memory]]
     for model, s in results.items():
         rates, memory = s["iterations_per_second"], s["peak_memory"]
         ceilings = []
@@ -76,6 +76,7 @@ def speeds(results):
                 f"{rates['project']:.1f}",
                 f"{s['images_per_second']:,.0f}",
                 ratio(s["ratio"]),
+                ratio(s["ratio_fp32"]),
                 *ceilings,
                 megabytes(memory["textbook"]),
                 megabytes(memory["project"]),
@@ -118,7 +119,8 @@ def busy(results):
 def breakdown(results):
     """Where the time of a step goes."""
     kinds = ["matmul", "elementwise", "optimizer", "data", "rest"]
-    rows = [["ms a step", *kinds, "profiled", "undisturbed", "operators"]]
+    asked = "GFLOP", "MB moved"
+    rows = [["ms a step", *kinds, "profiled", "undisturbed", "operators", *asked]]
     for model, b in results.items():
         rows.append(
             [
@@ -127,6 +129,8 @@ def breakdown(results):
                 f"{b['step_ms_profiled']:.2f}",
                 f"{b['step_ms']:.2f}",
                 f"{b['operators_per_step']:.0f}",
+                f"{b['asked']['operations'] / 1e9:.2f}",
+                megabytes(b["asked"]["bytes"]),
             ]
         )
     text = aligned(rows)

@@ -3,11 +3,12 @@
 import torch
 
 from benchmarks import ceiling, textbook
-from codebase import data, datasets
+from codebase import data, datasets, threads
 from codebase import utils as ut
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
+from codebase.precision import resolve
 from codebase.process import keep_memory
 from codebase.train import train
 
@@ -43,13 +44,24 @@ def textbook_model(model, k=500):
     return textbook.VAE(z_dim=10) if model == "vae" else textbook.GMVAE(z_dim=10, k=k)
 
 
-def train_project(net, model, dataset, batch, seed, bar):
+def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_look=None):
     """The scripts' own loop, on their own data path, until the bar raises."""
+    cpu = torch.device("cpu")
     loader = data.Batches(dataset.train_x, dataset.train_y, batch, data.generator(seed))
     labelled, y_status = None, "none"
     if model in SSVAES:
         labelled, y_status = data.labelled(dataset, 100, 0, seed), "semisup"
-    train(net, loader, labelled, torch.device("cpu"), bar, None, y_status=y_status)
+    train(
+        net,
+        loader,
+        labelled,
+        cpu,
+        bar,
+        None,
+        y_status=y_status,
+        precision=resolve(precision, cpu),
+        on_look=on_look,
+    )
 
 
 def train_textbook(net, model, name, data_dir, batch, bar):
@@ -82,7 +94,10 @@ def run(spec, bar):
         train_textbook(net, model, spec["dataset"], spec["data_dir"], batch, bar)
         return
     keep_memory()  # the scripts do, before they load anything
-    dataset = datasets.load(spec["dataset"], spec["data_dir"])
+    with threads.FreeCores() as free:
+        dataset = datasets.load(spec["dataset"], spec["data_dir"])
+    threads.take(spec["threads"], free.count)
     kind = {"project": SSVAE, "copies": EnumeratingSSVAE}[side]
     net = project_model(model, spec["k"], kind)
-    train_project(net, model, dataset, batch, 0, bar)
+    retreat = None if spec["threads"] else threads.Retreat()
+    train_project(net, model, dataset, batch, 0, bar, spec["precision"], retreat)

@@ -28,17 +28,22 @@ def speeds(setting, models, bf16):
 
 def _speeds(model, setting, bf16):
     """Both sides and the machine's limits in turns, for one model."""
-    sides = ["textbook", "project", "fp32", *(["bf16"] if bf16 else [])]
-    rates = alternate({side: setting.spec(side=side, model=model) for side in sides}, setting)
+    limits = ["fp32", *(["bf16"] if bf16 else [])]
+    specs = {side: {"side": side} for side in ("textbook", "project", *limits)}
+    if bf16:  # which "auto" then is
+        specs["project in fp32"] = {"side": "project", "precision": "fp32"}
+    specs = {side: setting.spec(model=model, **spec) for side, spec in specs.items()}
+    rates = alternate(specs, setting)
     batch = setting.spec()["batch"]
     found = {
-        "iterations_per_second": {side: rates.median(side) for side in sides},
+        "iterations_per_second": {side: rates.median(side) for side in specs},
         "images_per_second": rates.median("project") * batch,
         "ratio": rates.ratio("project", "textbook"),
+        "ratio_fp32": rates.ratio("project in fp32" if bf16 else "project", "textbook"),
         "peak_memory": rates.peak_memory,
         "rounds": rates.rates,
     }
-    for limit in sides[2:]:
+    for limit in limits:
         found[f"share_of_{limit}_limit"] = rates.ratio("project", limit)
     return found
 

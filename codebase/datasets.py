@@ -107,6 +107,11 @@ def _idx(name, data_dir):
     return Dataset(name, *tensors)
 
 
+def on_disk(name, data_dir="data"):
+    """Whether one of torchvision's datasets lies there, all four files of it."""
+    return all((_raw(name, Path(data_dir)) / file).is_file() for file in IDX_FILES)
+
+
 def _raw(name, data_dir):
     return data_dir / TORCHVISION[name] / "raw"
 

@@ -1,20 +1,24 @@
 """What the scripts do with a trained model: numbers, table and pictures."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F
+from tqdm import tqdm
 
-from codebase import data, evaluate, figures
+from codebase import data, evaluate, figures, logs
 from codebase.reference import BANDS, table
 from codebase.train import log_summaries
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
+PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
 
 
 def watch_bounds(run, model, step):
     """Logs the bounds on the test subset, samples and reconstructions, at a checkpoint."""
+    run.writer.lay_out(logs.BOUND)
     x, _ = data.test_subset(run.dataset)
-    numbers = evaluate.subset_bounds(model, x, run_iwae=False)
-    log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
+    _log_test(run, evaluate.subset_bounds(model, x, run_iwae=False), step)
     with evaluate.seeded(run.args.seed):
         samples = model.sample_sigmoid(100)
         again = model.compute_sigmoid_given(model.enc(x)[0])
@@ -29,6 +33,9 @@ def report_bounds(run, model, problem):
     subset = evaluate.subset_bounds(model, x, run_iwae, least=5)
     test = data.binarized_test(run.dataset)
     full = evaluate.full_bounds(model, test) if hasattr(model, "negative_elbo_terms") else {}
+    if iw := run.args.eval_iw:
+        bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
+        full[f"iwae-{iw}"] = evaluate.full_iwae(model, test, iw, run.args.precision, bar)
     active = evaluate.active_units(model, test)
     print(f"\n{_title(run)}: nats per image, smaller is better")
     columns = {
@@ -49,14 +56,21 @@ def report_bounds(run, model, problem):
     figures.save_grid(run.output / "samples_probabilities.png", probabilities, COLUMNS)
     pairs = figures.reconstructions(x, again)
     figures.save_grid(run.output / "reconstructions.png", pairs, COLUMNS)
+    _log_latents(run, model)
     run.finish({"subset": subset, "test": full}, active_units=active)
+    _draw_figures(run, model)
 
 
 def watch_classifier(run, model, step):
-    """Logs test accuracy and cross-entropy, and what the generative nets draw, at a checkpoint."""
+    """Logs test accuracy and cross-entropy at a checkpoint, and of the generative nets the bound
+    on the test subset and what they draw.
+    """
+    run.writer.lay_out(logs.CLASSIFIER | (logs.BOUND if model.gen_weight else {}))
     numbers, _ = _classification(run, model)
-    log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
+    _log_test(run, numbers, step)
     if model.gen_weight:
+        x, _ = data.test_subset(run.dataset)
+        _log_test(run, evaluate.subset_bounds(model, x, run_iwae=False), step)
         with evaluate.seeded(run.args.seed):
             grid = class_conditional(model, 10)
         _log_grid(run.writer, "class_conditional", grid, step, columns=10)
@@ -81,8 +95,10 @@ def report_classifier(run, model):
             rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
         figures.save_grid(run.output / "class_conditional.png", grid, COLUMNS)
         figures.save_grid(run.output / "analogies.png", rows, model.y_dim + 1)
+        _log_latents(run, model)
     figures.save_confusion(run.output / "confusion.png", confusion)
     run.finish(groups, confusion=confusion.tolist())
+    _draw_figures(run, model)
 
 
 def class_conditional(model, columns):
@@ -111,6 +127,15 @@ def _classification(run, model):
     return evaluate.classification(model, x, y)
 
 
+def _draw_figures(run, model):
+    if run.args.figures:
+        from codebase import book  # scikit-learn and matplotlib take seconds to import
+
+        others = book.other_datasets(run.dataset.name, run.args.data_dir)
+        study = book.Study(model, run.dataset, run.name, run.args.seed, others)
+        book.draw(study, run.output / "figures")
+
+
 def _warn_of_collapse(collapsed):
     if collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
@@ -119,6 +144,20 @@ def _warn_of_collapse(collapsed):
 def _title(run):
     note = "" if run.dataset.name == "mnist" else f" — {run.dataset.name.upper()}, NOT MNIST"
     return f"{run.name} after {run.args.iter_max:,} iterations{note}"
+
+
+def _log_test(run, numbers, step):
+    log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
+
+
+def _log_latents(run, model):
+    """Posterior means of test images for the projector, once the model is trained."""
+    if run.writer is None:
+        return  # --train 0
+    every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
+    means, _ = evaluate.posteriors(model, data.binarized_test(run.dataset)[every])
+    x, y = data.grey(run.dataset.test_x[every]), run.dataset.test_y[every]
+    run.writer.add_latents(means, x, y, run.args.iter_max)
 
 
 def _log_grid(writer, tag, images, step, columns=COLUMNS):

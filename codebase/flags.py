@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from codebase import ranks
 from codebase.errors import UserError
 
 
@@ -54,13 +55,18 @@ def switch(text):
     return number(int, 0, 1)(text)
 
 
+def plain_parser(description):
+    """A parser without flags as yet, for scripts that train nothing."""
+    return Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+
+
 def parser(description, *, iter_max):
-    """The flags every script has; each adds its own to `model` and hands back `parse_args()`.
+    """The flags every script that trains has; each adds its own to `model` and calls `parse_args`.
 
     Returns:
         The parser and its group of flags of the model.
     """
-    p = Parser(description=description, formatter_class=_Formatter, allow_abbrev=False)
+    p = plain_parser(description)
     model = p.add_argument_group("model")
 
     training = p.add_argument_group("training")
@@ -75,12 +81,7 @@ def parser(description, *, iter_max):
         default=0,
         help="CPU threads; 0: one for every core that no other process is using",
     )
-    add(
-        "--device",
-        choices=["auto", "cpu", "cuda", "mps"],
-        default="auto",
-        help="where to compute; auto: a CUDA GPU if there is one, else the CPU",
-    )
+    _add_device(add)
     add(
         "--precision",
         choices=["auto", "fp32", "tf32", "bf16"],
@@ -99,6 +100,20 @@ def parser(description, *, iter_max):
     run = p.add_argument_group("run")
     add = run.add_argument
     add("--run", type=number(int, 0, 9999), default=0, help="run id, for replicates")
+    add(
+        "--runs",
+        type=number(int, 1, 10_000),
+        metavar="N",
+        help="train the runs --run … --run + N − 1, the id being the seed, and tabulate their mean "
+        "± standard error; finished ones are not repeated (default: one run, without table)",
+    )
+    add(
+        "--jobs",
+        type=number(int, 1, 1024),
+        default=1,
+        help="processes on this machine that share the N runs, one CPU thread each unless "
+        "--threads says otherwise",
+    )
     add(
         "--train",
         type=number(int, 0, 2),
@@ -120,9 +135,23 @@ def parser(description, *, iter_max):
         help="auto: go on with an unfinished run of the same flags; 0: refuse to",
     )
     add("--overwrite", type=switch, default=0, help="1: delete a run of this name and start anew")
+    add("--figures", type=switch, default=0, help="1: draw what was learned too (run_figures.py)")
 
-    data = p.add_argument_group("data")
-    add = data.add_argument
+    _add_data(p)
+    return p, model
+
+
+def _add_device(add):
+    add(
+        "--device",
+        choices=["auto", "cpu", "cuda", "mps"],
+        default="auto",
+        help="where to compute; auto: a CUDA GPU if there is one, else the CPU",
+    )
+
+
+def _add_data(p):
+    add = p.add_argument_group("data").add_argument
     add(
         "--dataset",
         choices=["auto", "mnist", "fashion", "kmnist", "digits"],
@@ -131,7 +160,44 @@ def parser(description, *, iter_max):
         "that come with scikit-learn",
     )
     add("--data_dir", default="data", help="folder that holds or receives MNIST/raw and its like")
-    return p, model
+
+
+def report_parser(description):
+    """The flags of the report: what it is made of, and how the scripts it calls are to train."""
+    p = plain_parser(description)
+    add = p.add_argument
+    add(
+        "--train",
+        type=switch,
+        nargs="?",
+        const=1,
+        default=0,
+        help="1, or no value: first train what is missing, with the scripts themselves",
+    )
+    add("--runs", type=number(int, 1, 10_000), default=5, help="runs per experiment, 0 … N − 1")
+    add("--iter_max", type=number(int, 1), help="training iterations (default: each script's own)")
+    add("--jobs", type=number(int, 1, 1024), default=1, help="runs trained at a time")
+    add(
+        "--threads",
+        type=number(int, 0, 1024),
+        default=0,
+        help="CPU threads of a process; 0: torch's own choice",
+    )
+    _add_device(add)
+    add("--out", default="report", help="folder for report.md, report.html and results.json")
+    _add_data(p)
+    return p
+
+
+def evaluation(p):
+    """The flag of scripts whose models have an IWAE bound."""
+    p.add_argument_group("evaluation").add_argument(
+        "--eval_iw",
+        type=number(int, 0, 1_000_000),
+        default=0,
+        help="also the IWAE bound with so many samples on all test images; 0: not "
+        "(5,000 take minutes)",
+    )
 
 
 def weight(value):
@@ -146,11 +212,17 @@ def script(main):
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a console without β shows a question mark
+    ranks.end_with_the_launcher()
     try:
         main()
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except (UserError, OSError) as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        complain(error)
         raise SystemExit(2) from None
+
+
+def complain(error):
+    """Prints the one line of an error, as argparse would."""
+    print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr, flush=True)

@@ -8,6 +8,15 @@ from codebase import checkpoints
 from codebase.errors import UserError
 
 ROOT = Path("logs")
+# Charts of several curves, for the CUSTOM SCALARS dashboard: {section: {title: regular expression
+# of the tags}}. Runs whose layouts agree share their charts there.
+BOUND = {
+    "Bound, in nats": {
+        "test subset: nelbo = kl + rec": r"test/(nelbo|kl|kl_z|kl_y|rec)$",
+        "minibatch: elbo = −kl − rec": r"gen/(elbo|kl_z|kl_y|rec)$",
+    }
+}
+CLASSIFIER = {"Classifier": {"accuracy: minibatch, test set": r"(class/acc|test/accuracy)$"}}
 
 
 def prepare_writer(model_name, overwrite_existing=False):
@@ -50,7 +59,7 @@ class Log:
     """
 
     def __init__(self, name, purge_step=None):
-        self.path = ROOT / name
+        self.path, self._laid_out = ROOT / name, False
         threading.excepthook = _leave_to_the_caller
         self._writer = self._guarded(_writer)(self.path, purge_step=purge_step)
 
@@ -69,12 +78,39 @@ class Log:
 
         return call
 
+    def lay_out(self, layout):
+        """Puts several curves into one chart: BOUND, CLASSIFIER or both, merged."""
+        if not self._laid_out:  # once a process: the dashboard takes the first
+            self.add_custom_scalars(
+                {
+                    section: {title: ["Multiline", [tags]] for title, tags in charts.items()}
+                    for section, charts in layout.items()
+                }
+            )
+            self._laid_out = True
+
+    def add_latents(self, means, x, y, step):
+        """Logs posterior means for the projector, each with its image and its label.
+
+        Args:
+            means: (N, Z).
+            x, y: the images (N, 784) in [0, 1] and their labels (N,).
+        """
+        # The writer would complain of what a process that was killed here has left.
+        shutil.rmtree(self.path / f"{step:05d}", ignore_errors=True)
+        pictures = (1 - x).view(-1, 1, 28, 28).expand(-1, 3, -1, -1)  # ink on paper
+        self.add_embedding(means, y.tolist(), pictures, step, tag="posterior_mean")
+
     def add_results(self, flags, metrics, step):
-        """Logs a run's hyperparameters and final numbers."""
+        """Logs a run's hyperparameters and its final numbers, final_‹group›/‹name›."""
         from torch.utils.tensorboard.summary import hparams
 
-        # The writer's own add_hparams would open a second log beside the run's.
-        for summary in hparams(flags, metrics):
+        metrics = {f"final_{name}": value for name, value in metrics.items()}
+        # The writer's own add_hparams would open a second log beside the run's. The first of the
+        # three summaries lists this run's flags and numbers as everyone's: where runs of several
+        # models lie together, the dashboard would show no others. It finds them without.
+        _, *session = hparams(flags, metrics)
+        for summary in session:
             self._guarded(self._writer.file_writer.add_summary)(summary)
         for name, value in metrics.items():
             self.add_scalar(name, value, step)

@@ -47,20 +47,26 @@ def table(columns, bands=None):
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
     rows = [["", first, *(["reference", ""] if bands else []), *others]]
     for name in names:
-        row = [name, _text(columns[first].get(name))]
+        row = [name, text(columns[first].get(name))]
         if bands:
             band, number = bands.get(name), columns[first].get(name)
             known = band and number
             row += (
                 [f"{band[0]:g} ± {band[1]:g}", verdict(number.value, band)] if known else ["", ""]
             )
-        rows.append(row + [_text(columns[other].get(name)) for other in others])
+        rows.append(row + [text(columns[other].get(name)) for other in others])
+    return aligned(rows)
+
+
+def aligned(rows):
+    """Rows of words as lines, each column as wide as its widest word."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _text(number):
+def text(number):
+    """A number ± its standard error, in as many digits as tell something; None is nothing."""
     if number is None:
         return ""
     digits = 4 if abs(number.value) < 1 else 2

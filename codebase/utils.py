@@ -52,7 +52,9 @@ def log_normal(x, m, v):
     """
     shape = _broadcast(x=x, m=m, v=v)
     squares = ((x - m).square() / v).sum(-1)
-    return _gaussian(squares, v, shape[-1])
+    # A v of one entry for all dimensions counts as often.
+    log_v = torch.log(v).sum(-1) * (shape[-1] / v.shape[-1])
+    return -0.5 * (squares + log_v + shape[-1] * LOG_2PI)
 
 
 def log_normal_mixture(z, m, v):
@@ -73,11 +75,8 @@ def log_normal_mixture(z, m, v):
                 f"z is (B, Z) and {name} (B or 1, K, Z); got {tuple(z.shape)}, {tuple(t.shape)}"
             )
     if len(m) == len(v) == 1:
-        squares = WeightedSquares.apply(z, m[0], v[0].reciprocal())  # (B, K)
-        components = _gaussian(squares, v, z.shape[-1])
-    else:
-        components = log_normal(z.unsqueeze(1), m, v)
-    return log_mean_exp(components, dim=1)
+        return MixtureLogDensity.apply(z, m[0], v[0])[0]
+    return log_mean_exp(log_normal(z.unsqueeze(1), m, v), dim=1)
 
 
 def _broadcast(**tensors):
@@ -96,45 +95,56 @@ def _broadcast(**tensors):
     return joint
 
 
-def _gaussian(squares, v, dim):
-    """log N from Σ_d (x_d − m_d)²/v_d; a v of one entry for all dim dimensions counts dim times."""
-    log_v = torch.log(v).sum(-1) * (dim / v.shape[-1])
-    return -0.5 * (squares + log_v + dim * LOG_2PI)
-
-
-class WeightedSquares(torch.autograd.Function):
-    """Σ_d (z_d − m_kd)² p_kd for every point and component: z (B, Z), m and p (K, Z) → (B, K).
+class MixtureLogDensity(torch.autograd.Function):
+    """log 1/K Σ_k N(z_b; m_k, v_k), and the logs of its K terms: (B, Z), (K, Z) ×2 → (B,), (B, K).
 
     Forward subtracts before it squares: z² − 2zm + m² would lose every digit where z is near m
-    and far from 0. Backward needs only products of (B, K) with (B, Z) and (K, Z), which cost
-    less than passes over (B, K, Z). They cancel, so they are taken in float64: the gradient of p
-    keeps about 16 − 2 log10(|m|/√v) digits, of which training needs a few.
+    and far from 0. Backward is by the responsibilities r_bk, the terms' shares of the density:
+
+        ∂z_b = −Σ_k r_bk (z_b − m_k)/v_k,   ∂m_k = Σ_b r_bk (z_b − m_k)/v_k,
+        ∂v_k = ½ Σ_b r_bk ((z_b − m_k)²/v_k − 1)/v_k,
+
+    multiplied out, so that it needs only products of (B, K) with (B, Z) and (K, Z), which cost
+    less than passes over (B, K, Z). They cancel, so they are taken in float64: the gradient of v
+    keeps about 16 − 2 log10(|m|/√v) digits, of which training needs a few. The logs of the terms
+    are for backward, and handed out so that it can itself be differentiated.
     """
 
+    TOGETHER = 500  # components: with 100 points of 10 dimensions, 2 MB of differences in cache
+
     @staticmethod
-    def forward(z, m, p):
+    def forward(z, m, v):
         # Z outermost: the sum then adds whole (B, K) planes instead of runs of Z neighbours.
-        squares = z.T.unsqueeze(2).contiguous() - m.T.unsqueeze(1).contiguous()
-        squares.square_().mul_(p.T.unsqueeze(1).contiguous())
-        return squares.sum(0)
+        z_planes, squares = z.T.unsqueeze(2).contiguous(), []
+        together = MixtureLogDensity.TOGETHER
+        for m_part, v_part in zip(m.split(together), v.split(together), strict=True):
+            differences = z_planes - m_part.T.unsqueeze(1).contiguous()
+            differences.square_().mul_(v_part.reciprocal().T.unsqueeze(1).contiguous())
+            squares.append(differences.sum(0))
+        terms = torch.cat(squares, dim=1).mul_(-0.5)
+        terms.add_(-0.5 * (torch.log(v).sum(-1) + z.shape[1] * LOG_2PI) - math.log(len(m)))
+        return log_sum_exp(terms, dim=1), terms
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
+        ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
-    def backward(ctx, g):
-        dtype = g.dtype
-        wide = torch.float32 if g.device.type == "mps" else torch.float64  # MPS has no float64
-        z, m, p, g = (t.to(wide) for t in (*ctx.saved_tensors, g))
-        total, gz, gzz = (g.T @ torch.cat([torch.ones_like(z[:, :1]), z, z.square()], dim=1)).split(
-            [1, z.shape[1], z.shape[1]], dim=1
-        )  # (K, 1), (K, Z), (K, Z)
-        gp, gpm = (g @ torch.cat([p, p * m], dim=1)).chunk(2, dim=1)  # (B, Z) each
-        dz = 2 * (z * gp - gpm)
-        dm = 2 * p * (m * total - gz)
-        dp = gzz - 2 * m * gz + m.square() * total
-        return dz.to(dtype), dm.to(dtype), dp.to(dtype)
+    def backward(ctx, g, g_terms):
+        z, m, v, density, terms = ctx.saved_tensors
+        density = torch.where(density == -math.inf, 0, density)  # there no component has a share
+        r = (terms - density.unsqueeze(1)).exp() * g.unsqueeze(1) + g_terms
+        dtype = z.dtype
+        wide = torch.float32 if z.device.type == "mps" else torch.float64  # MPS has no float64
+        z, m, p, r = z.to(wide), m.to(wide), v.to(wide).reciprocal(), r.to(wide)
+        # The narrow factor to the left: twice as fast as the same product transposed.
+        sums = torch.cat([torch.ones_like(z[:, :1]), z, z.square()], dim=1).T @ r
+        total, rz, rzz = sums.T.split([1, z.shape[1], z.shape[1]], dim=1)  # (K, 1), (K, Z) ×2
+        rp, rpm = (torch.cat([p, p * m], dim=1).T @ r.T).T.chunk(2, dim=1)  # (B, Z) each
+        dz = rpm - z * rp
+        dm = p * (rz - m * total)
+        dv = 0.5 * p * (p * (rzz - 2 * m * rz + m.square() * total) - total)
+        return dz.to(dtype), dm.to(dtype), dv.to(dtype)
 
 
 def gaussian_parameters(h, dim=-1):

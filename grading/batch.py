@@ -1,13 +1,16 @@
 """One grading: many submissions, side by side, and their report."""
 
-import os
+import itertools
 import secrets
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import traceback
+from collections import Counter
 
-from grading import report, sandbox
+from grading import report, sandbox, training
 from grading.judge import judge
+from grading.messages import Note, plain
 from grading.submission import Refused, find, read
+from grading.work import side_by_side
 
 
 def grade_all(args):
@@ -16,57 +19,66 @@ def grade_all(args):
     Args:
         args: what grade.py parsed.
     Returns:
-        The exit status: 0 if all could be judged, 1 if some could not, 2 if nothing is there.
+        The exit status: 0 if all could be judged, 1 if some could not, 2 if nothing is there to
+        judge or train with, 130 if stopped.
     """
     try:
         found = named([pair for path in args.paths for pair in find(path)])
     except Refused as refusal:
-        print(refusal, file=sys.stderr)
+        print(refusal.note.say(args.lang), file=sys.stderr)
         return 2
     seed = secrets.randbelow(1 << 32) if args.seed is None else args.seed
-    limits = sandbox.Limits(args.seconds, int(args.memory * (1 << 30)))
     launcher = sandbox.launcher()
     try:
-        outcomes = judged(found, launcher, limits, seed, args.jobs or os.cpu_count())
-        trained = {}
+        dataset = training.dataset(args) if args.train else None  # missed before, not after
+        outcomes = judged(found, launcher, seed, args)
+        _show(outcomes, args)
+        report.write(args.out, outcomes, args.lang)
         if args.train:
-            from grading import training
-
-            trained = training.judged(found, outcomes, launcher, args)
+            trained = training.judged(found, outcomes, dataset, launcher, args)
+            for name, lines in trained.items():
+                print("\n".join([name, *lines, ""]))
+            report.write(args.out, outcomes, args.lang, trained)
     except Refused as refusal:
-        print(refusal, file=sys.stderr)
+        print(refusal.note.say(args.lang), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     finally:
         launcher.close()
+    print(report.ungraded(args.lang, bool(args.train)))
+    print(Note("report.seed", seed=seed).say(args.lang))
+    print(Note("report.written", folder=args.out).say(args.lang))
+    return 1 if any(isinstance(outcome, Note) for _, outcome in outcomes) else 0
 
+
+def _show(outcomes, args):
+    """The table, and what each submission lost points for."""
     print(f"\n{report.table(outcomes, args.lang)}\n")
-    for name, verdict in outcomes:
-        lines = [verdict] if isinstance(verdict, str) else report.losses(verdict, args.lang)
-        lines += trained.get(name, [])
+    for name, outcome in outcomes:
+        if isinstance(outcome, Note):
+            lines = [outcome.say(args.lang)]
+        else:
+            lines = report.losses(outcome, args.lang)
         if lines:
             print("\n".join([name, *lines, ""]))
-    verdicts = [v for _, v in outcomes if not isinstance(v, str)]
-    if verdicts:
-        guards = set.intersection(*(set(v.guards) for v in verdicts))
-        print(report.isolation(guards, args.lang))
-    print(report.ungraded(args.lang, bool(args.train)))
-    report.write(args.out, outcomes, args.lang, trained)
-    print(report.Note("report.seed", seed=seed).say(args.lang))
-    print(report.Note("report.written", folder=args.out).say(args.lang))
-    return 0 if len(verdicts) == len(outcomes) else 1
+    guards = [set(outcome.guards) for _, outcome in outcomes if not isinstance(outcome, Note)]
+    if guards:
+        print(report.isolation(set.intersection(*guards), args.lang))
 
 
-def judged(found, launcher, limits, seed, jobs):
-    """Outcomes of [(name, path)] in their order, so many at a time; progress goes to stderr."""
-    with ThreadPoolExecutor(min(jobs, len(found))) as pool:
-        futures = {pool.submit(_one, *pair, launcher, limits, seed): pair[0] for pair in found}
-        for done, future in enumerate(as_completed(futures), 1):
-            outcome = future.result()
-            points = "–" if isinstance(outcome, str) else outcome.total
-            print(f"[{done}/{len(found)}] {futures[future]}: {points}", file=sys.stderr)
-        return [(name, future.result()) for future, name in futures.items()]
+def judged(found, launcher, seed, args):
+    """Outcomes of [(name, path)] in their order; progress goes to stderr."""
+    limits = sandbox.Limits(args.seconds, int(args.memory * (1 << 30)))
+    outcomes = [None] * len(found)
+    work = side_by_side(
+        lambda name, path: _one(name, path, launcher, limits, seed), found, args.jobs
+    )
+    for done, (i, outcome) in enumerate(work, 1):
+        outcomes[i] = outcome
+        points = "–" if isinstance(outcome, Note) else outcome.total
+        print(f"[{done}/{len(found)}] {found[i][0]}: {points}", file=sys.stderr)
+    return [(name, outcome) for (name, _), outcome in zip(found, outcomes, strict=True)]
 
 
 def _one(name, path, launcher, limits, seed):
@@ -74,13 +86,25 @@ def _one(name, path, launcher, limits, seed):
     try:
         return judge(read(name, path), launcher, limits, seed)
     except Refused as refusal:
-        return str(refusal)
+        return refusal.note
+    except Exception as error:  # whatever it is, the others are still to be judged
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{type(error).__name__}, {last.filename}:{last.lineno}"
+        return Note("grader_failed", path=path, where=where, message=error)
 
 
 def named(found):
-    """Names made unique, so that nobody's feedback overwrites another's."""
-    seen, unique = {}, []
+    """Names made unique, so that nobody's feedback overwrites another's.
+
+    Files of one name are told apart by their folders, and where that does not help by a number.
+    """
+    alike = Counter(report.file_name(name) for name, _ in found)
+    taken, unique = set(), []
     for name, path in found:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append((name if seen[name] == 1 else f"{name} ({seen[name]})", path))
+        if alike[report.file_name(name)] > 1:
+            name = f"{plain(path.resolve().parent.name)} {name}"
+        several = itertools.chain([name], (f"{name} ({i})" for i in itertools.count(2)))
+        name = next(n for n in several if report.file_name(n) not in taken)
+        taken.add(report.file_name(name))
+        unique.append((name, path))
     return unique

@@ -2,7 +2,7 @@
 
 import re
 
-from grading.messages import Note
+from grading.messages import Note, plain
 
 RETURN_OF_NAMES = re.compile(r"return [\w, ()]+")
 
@@ -27,8 +27,8 @@ class NotImplementedYet(Failure):
 def of_error(error):
     """The Failure that a worker's description of an exception stands for."""
     kind, message = _text(error, "type"), _text(error, "message")
-    line, text = error.get("line"), _text(error, "text")
-    place = f"{_text(error, 'file')}:{line}" if "file" in error else "?"
+    text = _text(error, "text")
+    place = f"{_text(error, 'file')}:{_text(error, 'line')}" if "file" in error else "?"
     gap = kind == "NotImplementedError"
     # The starter code's gaps end in `return z` with z never computed.
     gap |= kind in ("NameError", "UnboundLocalError") and bool(RETURN_OF_NAMES.fullmatch(text))
@@ -49,6 +49,4 @@ def of_error(error):
 
 
 def _text(error, name):
-    """Text from the submission's process: short, on one line, without control characters."""
-    text = str(error.get(name, ""))[:300]
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return plain(str(error.get(name, "")))

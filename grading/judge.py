@@ -51,6 +51,7 @@ class Verdict:
         standins: {target: what this project's code stood in for while it was judged}.
         guards: of lockdown.GUARDS, those that held.
         missing: graded files that were not handed in.
+        copies: folders with more graded files, which were not looked at.
         seconds: of wall clock.
     """
 
@@ -60,6 +61,7 @@ class Verdict:
     standins: dict[str, tuple[str, ...]] = field(default_factory=dict)
     guards: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    copies: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def earned(self, item):
@@ -84,28 +86,32 @@ def judge(submission, launcher, limits, seed, only=None):
         Verdict.
     """
     began = time.perf_counter()
-    verdict = Verdict(submission.name, seed, missing=submission.missing)
+    missing = [f"codebase/{path}" for path in submission.missing]
+    verdict = Verdict(submission.name, seed, missing=missing, copies=submission.copies)
     own = Session(launcher, submission.assemble, limits)
     wrong, hopeless = {}, set()  # targets that lost points; those that hung or killed the process
     try:
-        unusable = _utils_failure(submission, own)
+        unusable, broken = _utils_failure(submission, own, launcher, limits)
         for number, group in enumerate(GROUPS):
             if only is not None and group.target not in only:
                 continue
             best, used = None, ()
-            for used_now in _attempts(group, wrong, hopeless, unusable):
+            others = tuple(file for file in broken if file != FILES.get(group.target))
+            for extra in _attempts(group, wrong, hopeless, unusable):
+                used_now = (*extra, *(file for file in others if file not in extra))
                 session = own
                 if used_now:
-                    session = Session(launcher, _assembly(submission, used_now), limits)
+                    session = Session(launcher, assembly(submission, used_now), limits)
                 rng = np.random.default_rng([seed, number])
                 try:
                     results, hung = _run(group, session, rng, submission, unusable)
                 finally:
                     if session is not own:
                         session.close()
-                if not used_now and hung:
+                if not extra and hung:
                     hopeless.add(group.target)
-                if best is None or _points(results) > _points(best):
+                # Where nothing is earned either way, what is said is to be of the item itself.
+                if not best or not _points(best) or _points(results) > _points(best):
                     best, used = results, used_now
                 if _points(best) == sum(check.points for check in group.checks):
                     break
@@ -114,6 +120,7 @@ def judge(submission, launcher, limits, seed, only=None):
                 verdict.standins[group.target] = used
             if any(not r.finding.passed for r in best if r.check.points or group.item is None):
                 wrong[group.target] = [r for r in best if not r.finding.passed]
+        verdict.results.sort(key=lambda result: result.item or "")
         verdict.guards = own.guards
     finally:
         own.close()
@@ -125,15 +132,39 @@ def _points(results):
     return sum(r.earned for r in results)
 
 
-def _utils_failure(submission, session):
-    """Why utils.py cannot be used at all; None where it can."""
+def _utils_failure(submission, own, launcher, limits):
+    """Why utils.py cannot be used at all, None where it can, and with which files stood in for.
+
+    The starter code's utils.py imports the models, so a mistake in one of those can keep all the
+    rest from being imported.
+    """
     if "utils.py" in submission.missing:
-        return Failure(Note("file_missing", path="codebase/utils.py"))
+        return Failure(Note("file_missing", path="codebase/utils.py")), ()
+    failure = _import_failure(own)
+    models = tuple(FILES.values())
+    for broken in ((file,) for file in models) if failure else ():
+        if not _tried(submission, broken, launcher, limits, _import_failure):
+            return None, broken
+    if failure and not _tried(submission, models, launcher, limits, _import_failure):
+        return None, models
+    return failure, ()
+
+
+def _import_failure(session):
     try:
         session.ask("load", module="utils")
     except Failure as failure:
         return failure
     return None
+
+
+def _tried(submission, names, launcher, limits, question):
+    """A question's answer with this project's files and functions of these names."""
+    session = Session(launcher, assembly(submission, names), limits)
+    try:
+        return question(session)
+    finally:
+        session.close()
 
 
 def _attempts(group, wrong, hopeless, unusable):
@@ -155,7 +186,8 @@ def _attempts(group, wrong, hopeless, unusable):
         yield (*functions, *files)
 
 
-def _assembly(submission, names):
+def assembly(submission, names):
+    """What assembles the submission with this project's files and functions of these names."""
     files = [name for name in names if name.endswith(".py")]
     functions = [] if "utils.py" in files else [name for name in names if name not in files]
     return lambda folder: submission.assemble(folder, functions, files)

@@ -3,6 +3,12 @@
 from dataclasses import dataclass, field
 
 LANGUAGES = ("en", "es")
+MAX_VALUE = 300
+
+
+def plain(text):
+    """Text of a submission's making on one line, without control characters, and short."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MAX_VALUE]
 
 
 @dataclass(frozen=True, init=False)
@@ -18,16 +24,69 @@ class Note:
 
     def say(self, language):
         """The message as text; values that are notes are said too."""
-        said = {k: v.say(language) if isinstance(v, Note) else v for k, v in self.values.items()}
+        said = {
+            k: v.say(language) if isinstance(v, Note) else plain(str(v))
+            for k, v in self.values.items()
+        }
         return MESSAGES[self.key][LANGUAGES.index(language)].format(**said)
 
 
 MESSAGES = {
-    # No answer
-    "not_implemented": (
-        "not implemented yet ({place})",
-        "todavía no está implementado ({place})",
+    # No submission
+    "refused.absent": (
+        "{path} does not exist; give a zip, or a folder that holds a submission.",
+        "{path} no existe; indique un zip o una carpeta con una entrega.",
     ),
+    "refused.nothing": (
+        "{path} holds no zip and none of the graded files {files}; give a submission, or a folder"
+        " of submissions.",
+        "{path} no contiene ningún zip ni ninguno de los archivos que se califican, {files}; "
+        "indique una entrega o una carpeta de entregas.",
+    ),
+    "refused.empty": (
+        "{path} holds none of the graded files {files}.",
+        "{path} no contiene ninguno de los archivos que se califican, {files}.",
+    ),
+    "refused.damaged": (
+        "{path} cannot be unpacked ({message}); hand in a new zip of the folder.",
+        "{path} no se puede descomprimir ({message}); hay que entregar un zip nuevo de la "
+        "carpeta.",
+    ),
+    "refused.unreadable": (
+        "{path} cannot be read: {message}.",
+        "{path} no se puede leer: {message}.",
+    ),
+    "refused.too_large": (
+        "{path} unpacks to more than {size} MB.",
+        "{path} ocupa más de {size} MB descomprimido.",
+    ),
+    "refused.too_many": (
+        "{path} has {count} entries, more than {most}.",
+        "{path} tiene {count} entradas, más de {most}.",
+    ),
+    "refused.outside": (
+        "{path}: the entry {entry} points outside of the zip.",
+        "{path}: la entrada {entry} apunta fuera del zip.",
+    ),
+    "refused.link": (
+        "{path}: the entry {entry} is a link.",
+        "{path}: la entrada {entry} es un enlace.",
+    ),
+    "refused.password": (
+        "{path} is protected by a password; hand it in without one.",
+        "{path} está protegido con contraseña; hay que entregarlo sin ella.",
+    ),
+    "refused.own_training": (
+        "--train: this project's own code could not be trained to compare with: {message}",
+        "--train: no se pudo entrenar el código de este proyecto para comparar: {message}",
+    ),
+    "refused.no_data": ("--train: {message}", "--train: {message}"),
+    "grader_failed": (
+        "the grader itself failed on {path} ({where}: {message})",
+        "el propio calificador falló con {path} ({where}: {message})",
+    ),
+    # No answer
+    "not_implemented": ("not implemented yet ({place})", "todavía no está implementado ({place})"),
     "missing": ("`{name}` is not defined", "`{name}` no está definido"),
     "file_missing": ("{path} was not handed in", "no se entregó {path}"),
     "returned": (
@@ -37,7 +96,7 @@ MESSAGES = {
     "called_exit": ("the code calls exit() ({place})", "el código llama a exit() ({place})"),
     "out_of_memory": (
         "the code asks for more memory than the limit ({place})",
-        "el código pide más memoria que el límite ({place})",
+        "el código pide más memoria de la permitida ({place})",
     ),
     "import_failed": (
         "an import fails at {place}: {message}",
@@ -45,38 +104,36 @@ MESSAGES = {
     ),
     "wants_gpu": (
         "{place} insists on a GPU ({message}); create tensors on the device of the inputs",
-        "{place} exige una GPU ({message}); hay que crear los tensores en el dispositivo de las "
-        "entradas",
+        "{place} exige una GPU ({message}); hay que crear los tensores en el mismo dispositivo "
+        "que las entradas",
     ),
     "raised": (
         "raised {kind} at {place}: {message} — line: {line}",
         "lanzó {kind} en {place}: {message} — línea: {line}",
     ),
-    "timed_out": (
-        "did not end within {seconds} s",
-        "no terminó en {seconds} s",
-    ),
+    "timed_out": ("did not end within {seconds} s", "no terminó en {seconds} s"),
     "died": (
         "the process ended in the middle of the call (status {status})",
-        "el proceso terminó en medio de la llamada (estado {status})",
+        "el proceso terminó en medio de la llamada (código de salida {status})",
     ),
     "talked_nonsense": (
         "the process sent something that is no answer",
-        "el proceso envió algo que no es una respuesta",
+        "lo que envió el proceso no es una respuesta",
     ),
     "bad_parameters": (
         "the parameter {name} is not finite when the model is built",
-        "el parámetro {name} no es finito al construir el modelo",
+        "el parámetro {name} no es finito al construirse el modelo",
     ),
     "bad_networks": (
-        "the networks do not answer as an encoder, decoder and classifier should: m and v > 0 per "
-        "image, logits per pixel, each depending on its input",
+        "the networks do not answer as an encoder, decoder and classifier should: m and v > 0 per"
+        " image, logits per pixel, each depending on its input",
         "las redes no responden como un encoder, un decoder y un clasificador: m y v > 0 por "
-        "imagen, logits por píxel, dependientes de su entrada",
+        "imagen, logits por píxel, y que cada salida dependa de su entrada",
     ),
     "other_networks": (
         "the trained weights are not of the course's networks, so their numbers do not compare",
-        "los pesos entrenados no son de las redes del curso, así que sus números no se comparan",
+        "los pesos entrenados no son de las redes del curso, así que sus números no son "
+        "comparables",
     ),
     "no_z_pre": (
         "the model has no parameter z_pre of shape (1, 2k, z_dim)",
@@ -84,7 +141,7 @@ MESSAGES = {
     ),
     "outputs": (
         "should return {names}; {got} values came",
-        "debería devolver {names}; llegaron {got} valores",
+        "debería devolver {names}; devolvió {got} valores",
     ),
     # What was seen
     "numbers": ("expected {expected}, got {got}", "se esperaba {expected}, se obtuvo {got}"),
@@ -96,11 +153,11 @@ MESSAGES = {
     "of_term": ("{term}: {then}", "{term}: {then}"),
     "shapes": (
         "expected the shape {expected}, got {got}",
-        "se esperaba la forma {expected}, se obtuvo {got}",
+        "se esperaba forma {expected}, se obtuvo {got}",
     ),
     "not_scalar": (
         "{term} has the shape {shape}, not that of one number",
-        "{term} tiene la forma {shape}, no es un solo número",
+        "{term} tiene forma {shape}: no es un solo número",
     ),
     "not_tensor": (
         "the terms must be tensors; some are Python numbers",
@@ -108,7 +165,7 @@ MESSAGES = {
     ),
     "no_gradient": (
         "the value of {name} carries no gradient",
-        "el valor de {name} no lleva gradiente",
+        "el valor de {name} no tiene gradiente",
     ),
     "no_gradient_to": (
         "no gradient of {name} reaches {argument}",
@@ -120,15 +177,20 @@ MESSAGES = {
     ),
     "slope": (
         "the bound's slope along a step in {part} against its gradient's: {then}",
-        "pendiente de la cota a lo largo de un paso en {part}, contra la de su gradiente: {then}",
+        "pendiente de la cota al dar un paso en {part}, comparada con la que indica su gradiente:"
+        " {then}",
     ),
     "sharp": (
         "with posteriors of variance 1e-8, where z is all but m: {then}",
-        "con posteriores de varianza 1e-8, donde z es casi m: {then}",
+        "con q(z|x) de varianza 1e-8, donde z es casi igual a m: {then}",
     ),
     "no_spread": (
         "the draws do not vary as samples should",
         "las muestras no varían como deberían",
+    ),
+    "constant": (
+        "{name} returns the same value for any input",
+        "{name} devuelve el mismo valor para cualquier entrada",
     ),
     "same_again": (
         "two calls in a row use the same noise",
@@ -148,7 +210,7 @@ MESSAGES = {
     ),
     "spread": (
         "rec varies by {spread} nats from call to call although z does not",
-        "rec varía {spread} nats de una llamada a otra aunque z no varíe",
+        "rec varía {spread} nats de una llamada a otra aunque z no cambie",
     ),
     # Remarks
     "no_broadcast": (
@@ -157,31 +219,30 @@ MESSAGES = {
     ),
     "nearly_scalar": (
         "the terms have one entry, but shape (1,); a scalar has shape ()",
-        "los términos tienen una entrada, pero forma (1,); un escalar tiene forma ()",
+        "cada término es un solo número, pero con forma (1,); la de un escalar es ()",
     ),
-    "closed_form": ("{term} is computed in closed form", "{term} se calcula en forma cerrada"),
+    "closed_form": ("{term} is computed in closed form", "{term} se calcula con la forma cerrada"),
     "one_sample": (
         "{term} is a sampled, unbiased estimate; the closed form (`kl_normal`) has no noise",
-        "{term} es una estimación insesgada por muestreo; la forma cerrada (`kl_normal`) no tiene "
-        "ruido",
+        "{term} se estima por muestreo, sin sesgo; la forma cerrada (`kl_normal`) no tiene ruido",
     ),
     "not_judged": (
         "could not be told with these networks; counted as right",
-        "no se pudo determinar con estas redes; se cuenta como correcto",
+        "no se pudo determinar con estas redes; se da por correcto",
     ),
-    "iwae_absent": ("not implemented, and not required", "no implementado, y no es obligatorio"),
-    "iwae_right": ("implemented, and right", "implementado, y correcto"),
+    "iwae_absent": ("not implemented, and not required", "no implementada; no es obligatoria"),
+    "iwae_right": ("implemented, and right", "implementada y correcta"),
     "report.stand_in": (
-        "judged with this project's {names} in place of the submitted one, which lost its own "
-        "points already",
-        "evaluado con {names} de este proyecto en lugar de lo entregado, que ya perdió sus propios "
-        "puntos",
+        "judged with this project's {names} in place of what was handed in, which loses points of"
+        " its own",
+        "evaluado con {names} de este proyecto en lugar de lo entregado, que ya pierde puntos por"
+        " su cuenta",
     ),
     # Likely causes: values
     "cause.nan": ("the value is not a number (NaN)", "el valor no es un número (NaN)"),
     "cause.inf": (
         "something overflows or underflows: the value is infinite",
-        "algo se desborda: el valor es infinito",
+        "hay un desbordamiento (overflow o underflow): el valor es infinito",
     ),
     "cause.sign": ("the sign is the opposite one", "el signo es el opuesto"),
     "cause.v_as_s": (
@@ -198,7 +259,7 @@ MESSAGES = {
     ),
     "cause.no_constant": (
         "the value is ours plus ½ log 2π per dimension: the normalizing constant is missing",
-        "el valor es el nuestro más ½ log 2π por dimensión: falta la constante de normalización",
+        "el valor es el correcto más ½ log 2π por dimensión: falta la constante de normalización",
     ),
     "cause.constant_once": (
         "½ log 2π is subtracted once instead of once per dimension",
@@ -206,7 +267,7 @@ MESSAGES = {
     ),
     "cause.constant_doubled": (
         "log 2π is subtracted in full per dimension; its half belongs there",
-        "se resta log 2π entero por dimensión; corresponde la mitad",
+        "se resta log 2π por dimensión; corresponde la mitad",
     ),
     "cause.half_missing_square": (
         "the factor ½ of (x − m)²/v is missing",
@@ -215,13 +276,13 @@ MESSAGES = {
     "cause.half_missing_log_v": ("the factor ½ of log v is missing", "falta el factor ½ de log v"),
     "cause.half_missing": (
         "the value is twice ours: a factor ½ is missing",
-        "el valor es el doble del nuestro: falta un factor ½",
+        "el valor es el doble del correcto: falta un factor ½",
     ),
     "cause.log_v_missing": ("the term with log v is missing", "falta el término con log v"),
     "cause.log_v_sign": ("the sign of log v is wrong", "el signo de log v es incorrecto"),
     "cause.s_in_log": (
         "looks like ½ log √v; the term is ½ log v, which is log √v",
-        "parece ½ log √v; el término es ½ log v, que es log √v",
+        "parece que se usó ½ log √v; el término es ½ log v, es decir, log √v",
     ),
     "cause.square_over_s": (
         "(x − m)² is divided by √v instead of v",
@@ -257,22 +318,22 @@ MESSAGES = {
     ),
     "cause.largest_component": (
         "looks like the largest component only",
-        "parece solo la componente más grande",
+        "parece que solo se usa la componente más grande",
     ),
     "cause.per_coordinate": (
         "looks like the mixture was taken per coordinate and then summed; sum over coordinates "
         "first",
-        "parece que la mezcla se tomó por coordenada y luego se sumó; primero hay que sumar sobre "
-        "las coordenadas",
+        "parece que la mezcla se calculó por coordenada y luego se sumó; primero hay que sumar "
+        "sobre las coordenadas",
     ),
     "cause.wrong_axis": (
         "looks like the mean was taken over the batch instead of the components",
-        "parece que el promedio se tomó sobre el lote en lugar de las componentes",
+        "parece que el promedio se tomó sobre el minibatch en lugar de sobre las componentes",
     ),
     "cause.no_log_mean_exp": (
         "densities vanish in float32 far from every component; stay in logarithms (log_mean_exp)",
-        "las densidades se anulan en float32 lejos de toda componente; hay que quedarse en "
-        "logaritmos (log_mean_exp)",
+        "lejos de toda componente las densidades se anulan en float32; hay que trabajar siempre "
+        "con logaritmos (log_mean_exp)",
     ),
     # Likely causes: samples
     "cause.mean_ignored": ("looks like m is not added", "parece que no se suma m"),
@@ -282,7 +343,7 @@ MESSAGES = {
     ),
     "cause.unit_noise": (
         "looks like the noise is not scaled by √v",
-        "parece que el ruido no se escala por √v",
+        "parece que el ruido no se multiplica por √v",
     ),
     "cause.uniform_noise": (
         "looks like uniform noise (torch.rand) instead of normal noise (torch.randn)",
@@ -290,15 +351,15 @@ MESSAGES = {
     ),
     "cause.log_variance": (
         "looks like v was taken for a logarithm of the variance",
-        "parece que v se tomó como el logaritmo de la varianza",
+        "parece que v se interpretó como el logaritmo de la varianza",
     ),
     "cause.shared_rows": (
         "the whole batch shares one draw of the noise",
-        "todo el lote comparte una misma extracción del ruido",
+        "todo el minibatch comparte una misma muestra de ruido",
     ),
     "cause.shared_columns": (
         "the dimensions of an element share one draw of the noise",
-        "las dimensiones de un elemento comparten una misma extracción del ruido",
+        "las dimensiones de un elemento comparten una misma muestra de ruido",
     ),
     "cause.reseeded": (
         "looks like the function sets a seed itself",
@@ -307,13 +368,13 @@ MESSAGES = {
     "cause.detached": (
         "looks like some of it was cut from the graph (detach, no_grad, .data, .item(), "
         "torch.normal, .sample())",
-        "parece que una parte quedó fuera del grafo (detach, no_grad, .data, .item(), "
+        "parece que una parte quedó fuera del grafo de cómputo (detach, no_grad, .data, .item(), "
         "torch.normal, .sample())",
     ),
     # Likely causes: bounds
     "cause.no_batch_mean": (
         "a value per image came: the mean over the minibatch is missing",
-        "llegó un valor por imagen: falta el promedio sobre el minibatch",
+        "devuelve un valor por imagen: falta el promedio sobre el minibatch",
     ),
     "cause.sum_over_batch": (
         "looks like a sum over the minibatch instead of a mean",
@@ -329,12 +390,12 @@ MESSAGES = {
     ),
     "cause.elbo_sign": (
         "the ELBO is returned instead of its negative",
-        "se devuelve la ELBO en lugar de su opuesto",
+        "se devuelve la ELBO en lugar de la ELBO negativa",
     ),
     "cause.swapped": ("kl and rec are swapped", "kl y rec están intercambiados"),
     "cause.order": (
         "the terms are in another order; nelbo, kl_z, kl_y, rec is asked for",
-        "los términos están en otro orden; se pide nelbo, kl_z, kl_y, rec",
+        "los términos están en otro orden; se piden como nelbo, kl_z, kl_y, rec",
     ),
     "cause.no_sampling": (
         "looks like the mean of q(z|x) is used instead of a sample",
@@ -342,7 +403,7 @@ MESSAGES = {
     ),
     "cause.prior_sample": (
         "looks like z is drawn from N(0, I) instead of q(z|x)",
-        "parece que z se extrae de N(0, I) en lugar de q(z|x)",
+        "parece que z se muestrea de N(0, I) en lugar de q(z|x)",
     ),
     "cause.kl_reversed": (
         "looks like KL(p ‖ q) instead of KL(q ‖ p)",
@@ -353,20 +414,20 @@ MESSAGES = {
         "falta el −1 por dimensión de la forma cerrada",
     ),
     "cause.no_logits": (
-        "probabilities are formed before their logarithm is taken, and vanish or are clamped; use "
-        "log_bernoulli_with_logits",
-        "se forman probabilidades antes de tomar el logaritmo, y se anulan o se recortan; hay que "
-        "usar log_bernoulli_with_logits",
+        "probabilities are formed before their logarithm is taken, and vanish or are clamped; use"
+        " log_bernoulli_with_logits",
+        "se calculan probabilidades antes de tomar el logaritmo, y se anulan o se recortan; hay "
+        "que usar log_bernoulli_with_logits",
     ),
     "cause.standard_normal_prior": (
         "looks like the KL to N(0, I); the prior is the mixture",
-        "parece la KL contra N(0, I); la prior es la mezcla",
+        "parece la KL respecto de N(0, I); la prior es la mezcla",
     ),
     "cause.no_log_q": ("looks like log q(z|x) is missing", "parece que falta log q(z|x)"),
     "cause.no_log_p": ("looks like log p(z) is missing", "parece que falta log p(z)"),
     "cause.other_sample": (
         "the KL estimate draws a z of its own; it must use the reconstruction's",
-        "la estimación de la KL extrae su propio z; debe usar el de la reconstrucción",
+        "la estimación de la KL usa otra muestra z; debe usar la misma que la reconstrucción",
     ),
     "cause.unweighted_sum": (
         "the labels are summed without their weights q(y|x)",
@@ -374,11 +435,11 @@ MESSAGES = {
     ),
     "cause.unweighted_mean": (
         "the labels are averaged equally instead of by q(y|x)",
-        "las etiquetas se promedian por igual en lugar de con q(y|x)",
+        "las etiquetas se promedian por igual en lugar de ponderarse con q(y|x)",
     ),
     "cause.unweighted_all": (
         "labels and images are summed, without weights",
-        "se suman etiquetas e imágenes, sin pesos",
+        "se suma sobre etiquetas e imágenes, sin pesos",
     ),
     "cause.best_label": (
         "only the most probable label is used; the expectation runs over all ten",
@@ -391,20 +452,22 @@ MESSAGES = {
     "cause.paired_wrong": (
         "the weights q(y|x) meet the wrong images or labels: after `duplicate` the copies are "
         "outermost",
-        "los pesos q(y|x) se aparean con imágenes o etiquetas equivocadas: tras `duplicate` las "
-        "copias quedan en el eje externo",
+        "los pesos q(y|x) se emparejan con imágenes o etiquetas equivocadas: tras `duplicate`, "
+        "las copias quedan en el eje externo",
     ),
     "cause.sampled_label": (
         "looks like the label is sampled; the expectation over ten labels is to be exact",
-        "parece que la etiqueta se muestrea; la esperanza sobre diez etiquetas debe ser exacta",
+        "parece que se muestrea la etiqueta; la esperanza sobre las diez etiquetas debe ser "
+        "exacta",
     ),
     "cause.log_10_missing": (
         "log 10 is missing: it is the negative entropy of q(y|x), not its KL to the uniform prior",
-        "falta log 10: es la entropía negativa de q(y|x), no su KL contra la prior uniforme",
+        "falta log 10: es la entropía de q(y|x) con signo negativo, no su KL respecto de la prior"
+        " uniforme",
     ),
     "cause.entropy": (
         "it is the entropy of q(y|x), not its KL to the uniform prior",
-        "es la entropía de q(y|x), no su KL contra la prior uniforme",
+        "es la entropía de q(y|x), no su KL respecto de la prior uniforme",
     ),
     "cause.p_not_log": (
         "1/10 is used where its logarithm belongs",
@@ -412,13 +475,13 @@ MESSAGES = {
     ),
     "cause.log_of_softmax": (
         "log(softmax(·)) of a sure classifier is −∞; use log_softmax",
-        "log(softmax(·)) de un clasificador seguro es −∞; hay que usar log_softmax",
+        "si el clasificador está muy seguro, log(softmax(·)) da −∞; hay que usar log_softmax",
     ),
     # Titles of checks
     "title.shape": ("shape", "forma"),
     "title.mean": ("mean", "media"),
     "title.variance": ("variance", "varianza"),
-    "title.distribution": ("independent normal noise", "ruido normal independiente"),
+    "title.distribution": ("independent normal noise", "ruido normal e independiente"),
     "title.gradient": ("gradient", "gradiente"),
     "title.values": ("values", "valores"),
     "title.extremes": ("extreme inputs", "entradas extremas"),
@@ -427,15 +490,15 @@ MESSAGES = {
     "title.total": ("bound = sum of terms", "cota = suma de términos"),
     "title.kl": ("KL", "KL"),
     "title.kl_y": ("KL of the label", "KL de la etiqueta"),
-    "title.kl_z": ("KL of the latent", "KL de la latente"),
+    "title.kl_z": ("KL of z", "KL de z"),
     "title.rec": ("reconstruction", "reconstrucción"),
     "title.minibatch": ("mean over the minibatch", "promedio sobre el minibatch"),
-    "title.same_sample": ("same z in both terms", "mismo z en ambos términos"),
+    "title.same_sample": ("same z in both terms", "misma muestra z en ambos términos"),
     "title.expectation": ("exact over labels", "exacta sobre las etiquetas"),
     "title.iwae": ("IWAE bound (no points)", "cota IWAE (sin puntos)"),
-    "title.kl_normal": ("given, unchanged", "provista, sin cambios"),
-    "title.kl_cat": ("given, unchanged", "provista, sin cambios"),
-    "title.log_bernoulli_with_logits": ("given, unchanged", "provista, sin cambios"),
+    "title.kl_normal": ("given by the course", "dada por el curso"),
+    "title.kl_cat": ("given by the course", "dada por el curso"),
+    "title.log_bernoulli_with_logits": ("given by the course", "dada por el curso"),
     # The report
     "report.title": ("Grade of {name}", "Calificación de {name}"),
     "report.total": (
@@ -443,28 +506,32 @@ MESSAGES = {
         "**{earned} de {points} puntos** que el código puede obtener",
     ),
     "report.item": ("Item", "Ítem"),
-    "report.check": ("Check", "Control"),
+    "report.check": ("Check", "Verificación"),
     "report.points": ("Points", "Puntos"),
     "report.submission": ("Submission", "Entrega"),
     "report.sum": ("Total", "Total"),
     "report.likely": ("Likely cause: {cause}.", "Causa probable: {cause}."),
-    "report.lost": ("What lost points", "Qué perdió puntos"),
+    "report.lost": ("What lost points", "Dónde se perdieron puntos"),
     "report.remarks": ("Remarks", "Observaciones"),
-    "report.all_checks": ("All checks", "Todos los controles"),
-    "report.nothing_lost": ("Every check passed.", "Todos los controles pasaron."),
+    "report.all_checks": ("All checks", "Todas las verificaciones"),
+    "report.nothing_lost": ("Every check passed.", "Todas las verificaciones pasaron."),
     "report.human": (
         "Not graded here: {human} need a human eye, {trained} need a training (`--train`).",
-        "No se califica aquí: {human} requieren una mirada humana, {trained} requieren un "
-        "entrenamiento (`--train`).",
+        "No se califican aquí: {human} los debe mirar una persona; {trained} requieren entrenar "
+        "(`--train`).",
     ),
     "report.human_only": (
         "Not graded here: {human} need a human eye.",
-        "No se califica aquí: {human} requieren una mirada humana.",
+        "No se califican aquí: {human} los debe mirar una persona.",
     ),
     "report.missing": ("Not handed in: {paths}.", "No se entregó: {paths}."),
+    "report.copies": (
+        "Graded files lie in other folders too, and were not looked at there: {paths}.",
+        "También hay archivos a calificar en otras carpetas; esos no se miraron: {paths}.",
+    ),
     "report.seed": (
         "Grading seed {seed}; the same seed gives the same inputs again.",
-        "Semilla de la calificación {seed}; la misma semilla repite las entradas.",
+        "Semilla de la calificación: {seed}; con la misma semilla se repiten las entradas.",
     ),
     "report.refused": ("not judged: {why}", "no evaluada: {why}"),
     "report.passed": ("passed", "pasó"),
@@ -476,18 +543,34 @@ MESSAGES = {
         "Aislamiento: límites de tiempo, memoria y archivos, sin red, sin procesos nuevos.",
     ),
     "report.guards_missing": (
-        "Isolation: this platform does not give {missing}; grade only code you would run yourself.",
-        "Aislamiento: esta plataforma no ofrece {missing}; califique solo código que ejecutaría "
-        "por su cuenta.",
+        "Isolation: this platform does not give {missing}; grade only code you would run "
+        "yourself.",
+        "Aislamiento: en esta plataforma falta {missing}; califique solo código que usted mismo "
+        "ejecutaría.",
     ),
     "guard.memory": ("the limit on memory", "el límite de memoria"),
     "guard.file size": ("the limit on file sizes", "el límite de tamaño de archivos"),
-    "guard.read-only files": ("read-only files", "archivos de solo lectura"),
-    "guard.network": ("a closed network", "una red cerrada"),
+    "guard.read-only files": ("read-only files", "la protección de los archivos contra escritura"),
+    "guard.network": ("a closed network", "el bloqueo de la red"),
     "guard.processes": ("the ban on new processes", "la prohibición de procesos nuevos"),
+    "report.trainings": ("Trainings", "Entrenamientos"),
+    "train.short": (
+        "A short training by this project's loop, evaluated by this project. Asked is what its "
+        "own code reaches so; these numbers give no points here.",
+        "Entrenamiento breve con el bucle de este proyecto, que también lo evalúa. Se pide lo que"
+        " así alcanza su propio código; estos números no dan puntos aquí.",
+    ),
+    "train.full": (
+        "The assignment's training by this project's loop, evaluated by this project. Asked are "
+        "the assignment's bands, which right code can miss by chance; these numbers give no "
+        "points here.",
+        "Entrenamiento de la consigna con el bucle de este proyecto, que también lo evalúa. Se "
+        "piden las bandas de la consigna, fuera de las cuales un código correcto puede quedar por"
+        " azar; estos números no dan puntos aquí.",
+    ),
     "train.band": (
         "{name} = {value} (asked: {low} to {high})",
-        "{name} = {value} (pedido: {low} a {high})",
+        "{name} = {value} (se pide: de {low} a {high})",
     ),
     "report.written": (
         "{folder}: grades.csv and one feedback file per submission",

@@ -1,6 +1,7 @@
 """What the grader hands out: a table on screen, grades.csv, one Markdown file per submission."""
 
 import csv
+import itertools
 from pathlib import Path
 
 from grading.judge import HUMAN, POINTS, TRAINED
@@ -14,12 +15,12 @@ def table(outcomes, language):
     """The grades as aligned text: one line per submission.
 
     Args:
-        outcomes: [(name, Verdict, or why it could not be judged)].
+        outcomes: [(name, Verdict, or the Note why it could not be judged)].
     """
     head = [_say("report.submission", language), *POINTS, _say("report.sum", language)]
     rows = [head]
     for name, verdict in outcomes:
-        if isinstance(verdict, str):
+        if isinstance(verdict, Note):
             rows.append([name, *["–"] * len(POINTS), "–"])
         else:
             points = [f"{verdict.earned(item)}/{worth}" for item, worth in POINTS.items()]
@@ -35,20 +36,42 @@ def table(outcomes, language):
 
 
 def losses(verdict, language):
-    """What a submission lost points for, one line per check."""
-    lines = [
-        f"  {r.item}  {title(r, language)}  −{r.check.points}: {explanation(r, language)}"
-        for r in verdict.results
-        if r.check.points and not r.finding.passed
-    ]
+    """What a submission lost points for, as lines of text."""
+    lines = [f"  {said}" for said in _about_files(verdict, language)]
+    for item, titles, points, said in _lost(verdict, language):
+        lines.append(f"  {item}  {titles}  −{points}: {said}")
     return lines
+
+
+def _lost(verdict, language):
+    """(item, titles, points, explanation): neighbours that failed for one reason are one loss."""
+    lost = [r for r in verdict.results if r.check.points and not r.finding.passed]
+    alike = itertools.groupby(lost, lambda r: (r.item, _target(r), explanation(r, language)))
+    for (item, target, said), group in alike:
+        group = list(group)
+        respects = ", ".join(_respect(r, language) for r in group)
+        yield item, f"`{target}`: {respects}", sum(r.check.points for r in group), said
 
 
 def title(result, language):
     """A check's name: what it looks at, and in which respect."""
+    return f"`{_target(result)}`: {_respect(result, language)}"
+
+
+def _target(result):
     target, _, respect = result.check.name.partition(".")
-    target = respect if target == "given" else target
-    return f"`{target}`: {_say(f'title.{respect}', language)}"
+    return respect if target == "given" else target
+
+
+def _respect(result, language):
+    return _say(f"title.{result.check.name.partition('.')[2]}", language)
+
+
+def _about_files(verdict, language):
+    """What was not handed in, and what was handed in more than once."""
+    for key, paths in (("missing", verdict.missing), ("copies", verdict.copies)):
+        if paths:
+            yield _say(f"report.{key}", language, paths=_code(paths))
 
 
 def explanation(result, language):
@@ -66,7 +89,7 @@ def feedback(verdict, language, trained=()):
     Args:
         trained: lines about the numbers of a training, where one was run.
     """
-    lost = [r for r in verdict.results if r.check.points and not r.finding.passed]
+    lost = list(_lost(verdict, language))
     lines = [
         f"# {_say('report.title', language, name=_plain(verdict.name))}",
         "",
@@ -77,16 +100,13 @@ def feedback(verdict, language, trained=()):
         *[f"| {item} | {verdict.earned(item)} / {worth} |" for item, worth in POINTS.items()],
         "",
     ]
-    if verdict.missing:
-        paths = ", ".join(f"`codebase/{path}`" for path in verdict.missing)
-        lines += [_say("report.missing", language, paths=paths), ""]
+    for said in _about_files(verdict, language):
+        lines += [said, ""]
     lines += [f"## {_say('report.lost', language)}", ""]
     if not lost:
         lines.append(_say("report.nothing_lost", language))
-    for result in lost:
-        points = f"{result.item}, −{result.check.points}"
-        lines.append(f"- {title(result, language)} ({points}): "
-                     f"{_plain(explanation(result, language))}")  # fmt: skip
+    for item, titles, points, said in lost:
+        lines.append(f"- {titles} ({item}, −{points}): {_plain(said)}")
     remarks = _remarks(verdict, language)
     if remarks:
         lines += ["", f"## {_say('report.remarks', language)}", "", *remarks]
@@ -102,20 +122,24 @@ def feedback(verdict, language, trained=()):
                 f"| {r.item} | {title(r, language)} | {r.earned} / {r.check.points} "
                 f"| {_say(_status(r), language)} |"
             )
-    lines += ["", *trained, *([""] if trained else [])]
+    lines.append("")
+    if trained:
+        lines += [f"## {_say('report.trainings', language)}", "", *trained, ""]
     lines += [ungraded(language, bool(trained)), ""]
     lines += [_say("report.seed", language, seed=verdict.seed), ""]
     return "\n".join(lines)
 
 
 def _remarks(verdict, language):
-    lines = []
+    lines, judged_with = [], {}
     for target, names in verdict.standins.items():
-        said = _say("report.stand_in", language, names=", ".join(f"`{name}`" for name in names))
-        lines.append(f"- `{target}`: {said}")
+        judged_with.setdefault(names, []).append(target)
+    for names, targets in judged_with.items():
+        said = _say("report.stand_in", language, names=_code(names))
+        lines.append(f"- {_code(target for target in targets if target != 'given')}: {said}")
     for r in verdict.results:
         said = [note.say(language) for note in r.finding.remarks]
-        if not r.check.points and not r.finding.passed and r.implemented:
+        if not r.check.points and not r.finding.passed and r.answered:
             said.append(_plain(explanation(r, language)))
         lines += [f"- {title(r, language)}: {text}" for text in said]
     return lines
@@ -158,7 +182,7 @@ def write(folder, outcomes, language, trained=None):
         rows = csv.writer(file)
         rows.writerow(["submission", *POINTS, "total", "of", "judged", "seed", "seconds"])
         for name, verdict in outcomes:
-            if isinstance(verdict, str):
+            if isinstance(verdict, Note):
                 rows.writerow([_cell(name), *[""] * len(POINTS), "", TOTAL, "no", "", ""])
             else:
                 earned = [verdict.earned(item) for item in POINTS]
@@ -167,12 +191,16 @@ def write(folder, outcomes, language, trained=None):
                     [_cell(name), *earned, verdict.total, TOTAL, "yes", verdict.seed, seconds]
                 )
     for name, verdict in outcomes:
-        if isinstance(verdict, str):
+        if isinstance(verdict, Note):
             text = f"# {_say('report.title', language, name=_plain(name))}\n\n"
-            text += _say("report.refused", language, why=_plain(verdict)) + "\n"
+            text += _say("report.refused", language, why=_plain(verdict.say(language))) + "\n"
         else:
             text = feedback(verdict, language, (trained or {}).get(name, ()))
-        (folder / f"{_file(name)}.md").write_text(text, encoding="utf-8")
+        (folder / f"{file_name(name, fold=False)}.md").write_text(text, encoding="utf-8")
+
+
+def _code(names):
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _say(key, language, **values):
@@ -191,6 +219,7 @@ def _cell(name):
     return f"'{name}" if name[:1] in "=+-@\t" else name
 
 
-def _file(name):
-    """A name that is a file name everywhere."""
-    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name).strip(". ") or "_"
+def file_name(name, fold=True):
+    """A name that is a file name everywhere; folded, to tell whether two are one file's."""
+    kept = "".join(c if c.isalnum() or c in "-_. ()" else "_" for c in name).strip(". ")[:100]
+    return (kept.casefold() if fold else kept) or "_"

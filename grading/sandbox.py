@@ -19,7 +19,8 @@ from grading.failures import Failure
 from grading.messages import Note
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_REPLY = 1 << 28
+MAX_REPLY = 1 << 26  # bytes; the weights of a course's SSVAE are a twentieth of it
+MOST_STARVED = 10  # a limit of wall clock, after all: so many times the one per check
 START_SECONDS = 120  # importing torch on a slow disk; no submitted code runs yet
 
 # What of the grader's environment a submission gets to see. Everything else may hold secrets.
@@ -133,19 +134,20 @@ class Session:
         self.launcher, self.assemble, self.limits = launcher, assemble, limits
         self.worker = self.folder = None
         self.guards = []
-        self.deadline = None
+        self.left = None  # seconds, while a limit runs
 
     @contextlib.contextmanager
-    def limited(self, seconds=None):
-        """A stretch of questions that share one wall-clock limit."""
-        before = self.deadline
-        if before is None:
-            self._start()  # importing torch is on the grader's account
-            self.deadline = time.monotonic() + (seconds or self.limits.seconds)
+    def limited(self):
+        """A stretch of questions that share one limit on the time waited for answers."""
+        if self.left is not None:  # within such a stretch
+            yield
+            return
+        self._start()  # importing torch is on the grader's account
+        self.left = self.limits.seconds
         try:
             yield
         finally:
-            self.deadline = before
+            self.left = None
 
     def ask(self, operation, arrays=None, **info):
         """One question to the submission.
@@ -156,8 +158,10 @@ class Session:
             Failure: no answer, with the reason.
         """
         with self.limited():
-            reply = self._exchange({"operation": operation} | info, arrays, self.deadline)
-        found, arrays = reply
+            (found, arrays), seconds = self._exchange(
+                {"operation": operation} | info, arrays, self.left
+            )
+            self.left -= seconds
         if "missing" in found:
             raise failures.NotImplementedYet(Note("missing", name=str(found["missing"])[:80]))
         if "error" in found:
@@ -189,12 +193,16 @@ class Session:
         scratch.mkdir()
         self.assemble(package)
         self.worker = self.launcher.start(str(package), str(scratch), self.limits.memory)
-        hello, _ = self._exchange(None, None, time.monotonic() + START_SECONDS)
+        (hello, _), _ = self._exchange(None, None, START_SECONDS)
         self.guards = hello["guards"]
 
-    def _exchange(self, info, arrays, deadline):
-        """Send a message, or none, and wait for the next one until the deadline."""
-        _, requests, replies = self.worker
+    def _exchange(self, info, arrays, seconds):
+        """Send a message, or none, and wait so long for the next one: it, and the seconds waited.
+
+        Time in which a process could have run, had the machine had a core for it, does not count:
+        other programs' load must not cost a submission its points.
+        """
+        pid, requests, replies = self.worker
         outcome = []
 
         def talk():
@@ -209,7 +217,12 @@ class Session:
         # on every platform; killing the worker closes the pipes, and that ends the thread.
         thread = threading.Thread(target=talk, daemon=True)
         thread.start()
-        thread.join(max(deadline - time.monotonic(), 0))
+        tasks = pid, f"self/task/{threading.get_native_id()}", f"self/task/{thread.native_id}"
+        began, starved, used = time.monotonic(), _starved(tasks), 0.0
+        while not outcome and used < seconds:
+            thread.join(max(seconds - used, 0.1))
+            elapsed = time.monotonic() - began
+            used = max(elapsed - (_starved(tasks) - starved), elapsed / MOST_STARVED)
         if not outcome:
             self.close()
             raise Failure(Note("timed_out", seconds=f"{self.limits.seconds:g}"), final=True)
@@ -219,7 +232,16 @@ class Session:
         if isinstance(outcome[0], Exception):
             status = self.close()
             raise Failure(Note("died", status="?" if status is None else status), final=True)
-        return outcome[0]
+        return outcome[0], used
+
+
+def _starved(tasks):
+    """Seconds that tasks of Linux were ready to run and had no core; 0 where nobody counts them."""
+    seconds = 0.0
+    for task in tasks:
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            seconds += int(Path(f"/proc/{task}/schedstat").read_text().split()[1]) / 1e9
+    return seconds
 
 
 def _environment():

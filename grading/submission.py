@@ -1,17 +1,28 @@
 """What people hand in: found, unpacked with care, and completed to a package that runs."""
 
 import ast
-import shutil
+import lzma
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from grading.messages import Note, plain
 
 CODEBASE = Path(__file__).resolve().parent.parent / "codebase"
 GRADED = ("utils.py", "models/vae.py", "models/gmvae.py", "models/ssvae.py")
 MAX_UNPACKED = 50 << 20
 MAX_ENTRIES = 5_000
+MAX_NAME = 100  # characters of a file's name
 KEPT = (".py", ".json")
+PACKAGES = ("codebase", "submission")
+ARCHIVES = (".zip", ".rar", ".7z", ".tar", ".gz", ".tgz")  # all but the first to be refused by name
+# What reading a damaged or foreign archive can raise.
+BROKEN = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError,
+    RuntimeError,
+)  # fmt: skip
 IGNORED = {"__MACOSX", "__pycache__", ".git", ".venv", "venv", "node_modules", "site-packages"}
 
 # The starter code's functions of utils.py that nobody is asked to write.
@@ -22,7 +33,11 @@ GIVEN = (
 
 
 class Refused(Exception):
-    """This cannot be graded; the message says what, where and what to do."""
+    """This cannot be graded; the note says what, where and what to do."""
+
+    def __init__(self, key, **values):
+        self.note = Note(f"refused.{key}", **values)
+        super().__init__(self.note.say("en"))
 
 
 @dataclass(frozen=True)
@@ -33,11 +48,13 @@ class Submission:
         name: of the zip or folder, without .zip.
         package: what the package was called, such as "codebase".
         files: {path inside the package, with forward slashes: content}.
+        copies: folders with more graded files, which are not looked at.
     """
 
     name: str
     package: str
     files: dict[str, bytes]
+    copies: tuple[str, ...] = ()
 
     @property
     def missing(self):
@@ -71,15 +88,30 @@ class Submission:
         if "utils.py" in files and "utils.py" not in replaced:
             files["utils.py"] += _epilogue(standins)
             ours = (CODEBASE / "utils.py").read_text("utf-8")
-            files["given.py"] = excerpt(ours, GIVEN)
+            files["_given.py"] = excerpt(ours, GIVEN)
             if standins:
-                files["standins.py"] = excerpt(ours, standins)
-        for path, data in files.items():
-            target = root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+                files["_standins.py"] = excerpt(ours, standins)
+        _write(root, files)
         if self.package != "codebase" and self.package.isidentifier():
-            shutil.copytree(root, folder / self.package)  # for imports under its own name
+            _write(folder / self.package, {path: _alias(path, files[path]) for path in files})
+
+
+def _write(root, files):
+    for path, data in files.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def _alias(path, data):
+    """What makes a module of codebase the same module under the package's own name."""
+    parts = path.removesuffix(".py").split("/")
+    if not path.endswith(".py") or parts[-1] == "__init__":
+        return data
+    module = ".".join(("codebase", *parts))
+    return (
+        f"import sys\nimport {module}\nsys.modules[__name__] = sys.modules[{module!r}]\n".encode()
+    )
 
 
 def _epilogue(standins):
@@ -88,9 +120,9 @@ def _epilogue(standins):
     As the last lines of the module they also serve the functions above, which look names up when
     they are called.
     """
-    lines = ["", "import codebase.given as _given"]
+    lines = ["", "import codebase._given as _given"]
     lines += [f"globals().setdefault({name!r}, _given.{name})" for name in GIVEN]
-    lines += [f"from codebase.standins import {name}" for name in standins]
+    lines += [f"from codebase._standins import {name}" for name in standins]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -123,22 +155,29 @@ def find(path):
     """
     path = Path(path)
     if not path.exists():
-        raise Refused(f"{path} does not exist; give a zip, or a folder that holds a submission.")
+        raise Refused("absent", path=path)
     if path.is_file():
         return [(_name(path), path)]
-    zips = [p for p in path.iterdir() if p.suffix.lower() == ".zip" and p.is_file()]
-    roots = _roots(_listing(path))
+    archives, roots = _archives(path), _roots(_listing(path))
     # One package, perhaps nested in folders, or those of several people side by side?
-    lone = {(), ("codebase",), ("submission",)} & set(roots) or len({r[:1] for r in roots}) == 1
-    if lone and not zips:
+    lone = {(), *((name,) for name in PACKAGES)} & set(roots) or len({r[:1] for r in roots}) == 1
+    if lone and not archives:
         return [(_name(path.resolve()), path)]
-    found = zips + [p for p in path.iterdir() if p.is_dir() and _roots(_listing(p))]
+    found = [(_name(p), p) for p in archives]
+    for folder in (p for p in path.iterdir() if p.is_dir() and p.name not in IGNORED):
+        if _roots(_listing(folder)):
+            found.append((_name(folder), folder))
+        else:  # as course platforms hand them out: a folder per person, an archive in each
+            inside = _archives(folder)
+            names = [plain(folder.name)] if len(inside) == 1 else [_name(p) for p in inside]
+            found += zip(names, inside, strict=True)
     if not found:
-        raise Refused(
-            f"{path} holds no zip and none of the graded files {', '.join(GRADED)}; give a "
-            "submission, or a folder of submissions."
-        )
-    return sorted((_name(p), p) for p in found)
+        raise Refused("nothing", path=path, files=", ".join(GRADED))
+    return sorted(found)
+
+
+def _archives(folder):
+    return [p for p in folder.iterdir() if p.suffix.lower() in ARCHIVES and p.is_file()]
 
 
 def read(name, path):
@@ -149,30 +188,39 @@ def read(name, path):
     """
     try:
         files = _read_folder(path) if path.is_dir() else _read_zip(path)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
-        raise Refused(f"{path} cannot be unpacked ({error}); zip the folder anew.") from error
+    except BROKEN as error:
+        raise Refused("damaged", path=path, message=error) from error
     except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror}.") from error
+        raise Refused("unreadable", path=path, message=error.strerror or error) from error
     roots = _roots(files)
     if not roots:
-        raise Refused(f"{path} holds none of the graded files {', '.join(GRADED)}.")
+        raise Refused("empty", path=path, files=", ".join(GRADED))
     root = roots[0]
     inside = {
         "/".join(parts[len(root) :]): data for parts, data in files.items() if _under(parts, root)
     }
-    return Submission(name, root[-1] if root else "codebase", inside)
+    for path in GRADED:  # the models may have lost their folder
+        flat = path.rpartition("/")[2]
+        if path not in inside and flat in inside:
+            inside[path] = inside.pop(flat)
+    copies = tuple("/".join(other) or "." for other in roots[1:])
+    return Submission(name, root[-1] if root else "codebase", inside, copies)
 
 
 def _name(path):
-    return path.stem if path.suffix.lower() == ".zip" else path.name
+    return plain(path.stem if path.suffix.lower() in ARCHIVES else path.name)
 
 
 def _under(parts, root):
-    return parts[: len(root)] == root and not IGNORED & set(parts)
+    """Whether this is a file of that package that an import could ask for."""
+    names = [*parts[len(root) : -1], parts[-1].rpartition(".")[0]]
+    importable = all(name.isidentifier() and len(name) <= MAX_NAME for name in names)
+    return parts[: len(root)] == root and not IGNORED & set(parts) and importable
 
 
 def _roots(files):
-    """Folders, as tuples of parts, that hold graded files: those with the most first."""
+    """Folders, as tuples of parts, that hold graded files: those with the most first, and of those
+    the ones that are called what the package is called."""
     count = {}
     for parts in files:
         for graded in GRADED:
@@ -180,7 +228,9 @@ def _roots(files):
             if parts[-len(tail) :] == tail and not IGNORED & set(parts):
                 root = parts[: -len(tail)]
                 count[root] = count.get(root, 0) + 1
-    return sorted(count, key=lambda root: (-count[root], len(root), root))
+    return sorted(
+        count, key=lambda root: (-count[root], "".join(root[-1:]) not in PACKAGES, len(root), root)
+    )
 
 
 def _listing(folder, parts=(), depth=6):
@@ -203,7 +253,7 @@ def _read_folder(folder):
     for parts, path in _listing(folder).items():
         total += path.stat().st_size
         if total > MAX_UNPACKED:
-            raise Refused(f"{folder} holds more than {MAX_UNPACKED >> 20} MB of code.")
+            raise Refused("too_large", path=folder, size=MAX_UNPACKED >> 20)
         files[parts] = path.read_bytes()
     return files
 
@@ -216,18 +266,18 @@ def _read_zip(path):
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_ENTRIES:
-            raise Refused(f"{path} has {len(entries)} entries, more than {MAX_ENTRIES}.")
+            raise Refused("too_many", path=path, count=len(entries), most=MAX_ENTRIES)
         for entry in entries:
             name = entry.filename.replace("\\", "/")
             mode = entry.external_attr >> 16
             if name.startswith("/") or ":" in name.split("/")[0] or ".." in name.split("/"):
-                raise Refused(f"{path}: the entry {entry.filename!r} points outside of the zip.")
+                raise Refused("outside", path=path, entry=entry.filename)
             if stat.S_ISLNK(mode):
-                raise Refused(f"{path}: the entry {entry.filename!r} is a link.")
+                raise Refused("link", path=path, entry=entry.filename)
             if entry.flag_bits & 1:
-                raise Refused(f"{path} is protected by a password; zip it without one.")
+                raise Refused("password", path=path)
         if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-            raise Refused(f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB.")
+            raise Refused("too_large", path=path, size=MAX_UNPACKED >> 20)
         files, total = {}, 0
         for entry in entries:
             if entry.is_dir():
@@ -236,7 +286,7 @@ def _read_zip(path):
                 data = file.read(MAX_UNPACKED - total + 1)
             total += len(data)
             if total > MAX_UNPACKED:
-                raise Refused(f"{path} unpacks to more than {MAX_UNPACKED >> 20} MB.")
+                raise Refused("too_large", path=path, size=MAX_UNPACKED >> 20)
             parts = tuple(p for p in entry.filename.replace("\\", "/").split("/") if p != ".")
             if parts[-1].endswith(KEPT):
                 files[parts] = data

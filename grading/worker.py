@@ -22,6 +22,7 @@ from grading import wire
 MAX_REQUEST = 1 << 30
 MAX_TEXT = 500
 PACKAGE = "codebase"
+GRADED = ("utils.py", "models/vae.py", "models/gmvae.py", "models/ssvae.py")
 
 # What submissions import for data and pictures, and no graded function needs: an empty module is
 # there instead, so that nothing of it has to be installed, or waited for.
@@ -59,10 +60,15 @@ def serve(requests, replies, folder, guards):
 
 
 def describe(error, folder):
-    """An exception as plain text: its type, message, and the submission's line that raised it."""
-    found = {"type": type(error).__name__, "message": str(error)[:MAX_TEXT]}
+    """An exception as plain text: its type, message, and the line that its author should look at.
+
+    That is the last one in a graded file, though a helper further down may have raised it.
+    """
+    message = str(error).replace(f"{folder}{os.sep}", "")
+    found = {"type": type(error).__name__, "message": message[:MAX_TEXT]}
     frames = traceback.extract_tb(error.__traceback__)
     inside = [f for f in frames if f.filename.startswith(str(folder))]
+    inside.sort(key=lambda f: f.filename.replace(os.sep, "/").endswith(GRADED))
     if isinstance(error, SyntaxError) and str(error.filename).startswith(str(folder)):
         place = error.filename, error.lineno or 0, ""
     elif inside:

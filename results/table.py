@@ -1,23 +1,20 @@
-"""Writes the README's results table from the runs recorded in this folder.
+"""Writes the tables of README.md and docs/performance.md from the runs recorded in this folder.
 
-python results/table.py            # rewrite README.md
+python results/table.py
 cp checkpoints/<run>/results.json results/<run>.json   # how a run gets recorded
 """
 
 import math
-import statistics
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
-sys.path.insert(0, str(HERE.parent))
+ROOT = HERE.parent
+sys.path.insert(0, str(ROOT))
 
-from codebase import records  # noqa: E402
-from codebase.errors import UserError  # noqa: E402
+from codebase import summary  # noqa: E402
 from codebase.reference import BANDS, verdict  # noqa: E402
 
-MARKS = "<!-- results -->\n", "<!-- end of results -->\n"
 PROBLEMS = {
     "vae": ("VAE", "model=vae_z=10_run=????", "subset"),
     "gmvae": ("GMVAE", "model=gmvae_z=10_k=500_run=????", "subset"),
@@ -26,59 +23,93 @@ PROBLEMS = {
 }
 
 
-def recorded(pattern):
-    """The numbers of the recorded runs of that name, in the order of their ids."""
-    return [numbers(file) for file in sorted(HERE.glob(pattern + ".json"))]
-
-
-def numbers(file):
-    """{group: {name: value}} of a results.json.
+def recorded(folder, problem, name):
+    """A number of every recorded run that has it, in the order of the run ids.
 
     Raises:
-        UserError: it is damaged or something else.
+        UserError: a file is damaged or something else.
     """
-    try:
-        groups = records.read(file)["numbers"].items()
-        return {g: {name: float(n["value"]) for name, n in ns.items()} for g, ns in groups}
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise UserError(f"{file} is no results.json ({error!r}).") from error
+    _, pattern, group = PROBLEMS[problem]
+    runs = [summary.numbers(file) for file in sorted(folder.glob(pattern + ".json"))]
+    return [run[group][name] for run in runs if name in run.get(group, {})]
 
 
-def table():
-    """The table in Markdown: a row per number, mean ± standard error over the training runs."""
+def beside_the_bands():
+    """A row per number: reference, mean ± standard error over the training runs, how many are in.
+
+    Returns:
+        The table in Markdown.
+    """
     lines = [
         "| | | reference | this project | runs | inside the band |",
         "|---|---|---|---|---|---|",
     ]
-    for problem, (title, pattern, group) in PROBLEMS.items():
-        runs = recorded(pattern)
-        for name, band in BANDS[problem].items():
-            values = [r[group][name] for r in runs if name in r.get(group, {})]
-            lines.append(_row(title, name, band, values))
-            title = ""
+    for title, name, problem in _rows():
+        (centre, half), found = BANDS[problem][name], recorded(HERE, problem, name)
+        inside = sum(verdict(number.value, BANDS[problem][name]) == "in" for number in found)
+        cells = [title, name, f"{centre:g} ± {half:g}", _text(found, name)]
+        cells += [str(len(found)), f"{inside} of {len(found)}" if found else ""]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _row(title, name, band, values):
-    digits = 3 if name == "accuracy" else 2
-    reference = f"{band[0]:g} ± {band[1]:g}"
-    if not values:
-        return f"| {title} | {name} | {reference} | not run | 0 | |"
-    text = f"{statistics.fmean(values):.{digits}f}"
-    if len(values) > 1:
-        text += f" ± {statistics.stdev(values) / math.sqrt(len(values)):.{digits}f}"
-    inside = sum(verdict(v, band) == "in" for v in values)
-    return (
-        f"| {title} | {name} | {reference} | {text} | {len(values)} | {inside} of {len(values)} |"
-    )
+def by_precision():
+    """A row per number: in bf16, in fp32, and the difference with its standard error.
+
+    Returns:
+        The table in Markdown.
+    """
+    lines = ["| | | bf16 | runs | fp32 | runs | difference |", "|---|---|---|---|---|---|---|"]
+    for title, name, problem in _rows():
+        pair = [recorded(folder, problem, name) for folder in (HERE, HERE / "fp32")]
+        cells = [title, name]
+        for found in pair:
+            cells += [_text(found, name), str(len(found))]
+        bf16, fp32 = (summary.over_runs(f)[0] if len(f) > 1 else None for f in pair)
+        if bf16 and fp32:
+            error, digits = math.hypot(bf16.se, fp32.se), _digits(name)
+            cells.append(f"{bf16.value - fp32.value:+.{digits}f} ± {error:.{digits}f}")
+        else:
+            cells.append("")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
-def updated(readme):
-    """The README's text with the table as the recorded runs have it now."""
-    before, rest = readme.split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    return before + MARKS[0] + table() + MARKS[1] + after
+def _rows():
+    """(title, name, problem) of each number; the title only where it changes."""
+    for problem, (title, _, _) in PROBLEMS.items():
+        for name in BANDS[problem]:
+            yield title, name, problem
+            title = ""
+
+
+def _digits(name):
+    return 3 if name == "accuracy" else 2
+
+
+def _text(found, name):
+    if not found:
+        return "not run"
+    mean, digits = summary.over_runs(found)[0], _digits(name)
+    error = "" if mean.se is None else f" ± {mean.se:.{digits}f}"
+    return f"{mean.value:.{digits}f}{error}"
+
+
+TABLES = {
+    ROOT / "README.md": ("results", beside_the_bands),
+    ROOT / "docs" / "performance.md": ("precision", by_precision),
+}
+
+
+def updated(path):
+    """The text of one of TABLES' files with its table as the recorded runs have it now."""
+    name, table = TABLES[path]
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    return before + begin + table() + end + after
 
 
 if __name__ == "__main__":
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in TABLES:
+        path.write_text(updated(path), encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ceiling, check, sides
+from benchmarks import ceiling, check, memory, sides, traffic
 from codebase import data
 
 SPEED = Path(__file__).resolve().parents[1] / "benchmarks" / "speed.py"
@@ -54,6 +54,34 @@ def test_the_limit_counts_the_layers_of_the_networks(model):
     assert outputs == {len(sizes[name]) for name in used}
     calls = len(used) + (3 if model == "ssvae_gw1" else 0)  # its classifier sees two batches
     assert len(ceiling.layers(model, batch)) == calls
+
+
+def test_traffic_counts_what_is_moved_once():
+    a, b, out = torch.ones(3, 5), torch.ones(5, 7), torch.empty(3, 7)
+    asked = traffic.of(lambda: torch.mm(a, b, out=out).T.add_(1))
+    assert asked["operations"] == 2 * 3 * 5 * 7
+    # mm reads a and b and writes out, which is both argument and result; .T moves nothing.
+    assert asked["bytes"] == 4 * (15 + 35 + 2 * 21 + 2 * 21)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_limit_counts_the_operations_of_a_step(model):
+    """But for the labels' own columns, ten rows."""
+    net, batch = sides.project_model(model, k=7), batch_for(model)
+    if model in sides.SSVAES:  # as many labelled images as the limit counts
+        batch = batch[0], torch.zeros(100, 784), torch.eye(10).repeat(10, 1)
+
+    def step():
+        net.loss(*batch)[0].backward()
+
+    counted = traffic.of(step)["operations"]
+    assert counted == pytest.approx(ceiling.operations(model, len(batch[0])), rel=0.01)
+
+
+def test_the_memory_of_an_evaluation_is_measured():
+    found = memory.task({"k": 5, "iw": 10})
+    assert found["seconds"] > 0
+    assert found["added"] >= 0
 
 
 def test_help_needs_no_torch():

@@ -83,7 +83,33 @@ def test_every_image_counts_once_in_the_full_bound(n):
         assert numbers["kl"].se == pytest.approx((share * (1 - share) / (n - 1)) ** 0.5)
 
 
-@pytest.mark.parametrize("evaluation", [evaluate.subset_bounds, evaluate.full_bounds])
+def test_every_image_counts_once_in_the_full_iwae_bound():
+    class Fake:
+        def negative_iwae_bound(self, x, iw):
+            return x.sum(-1).mean() * iw, None, None
+
+    x = torch.zeros(30, 784)
+    for i, image in enumerate(x):
+        image[:i] = 1
+    number = evaluate.full_iwae(Fake(), x, 7)
+    assert number.value == pytest.approx(7 * 14.5)
+    assert number.se == pytest.approx(7 * (30 * 31 / 12) ** 0.5 / 30**0.5)  # of 0 … 29
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_full_iwae_bound_is_the_bound_of_all_images_at_once(vae, x, precision):
+    alone = evaluate.full_iwae(vae, x, 500, precision).value
+    with evaluate.seeded(1):
+        together = torch.stack([vae.negative_iwae_bound(x, 500)[0] for _ in range(8)])
+    noise = 6 * together.std().item() * (1 + 1 / 8) ** 0.5
+    assert alone == pytest.approx(together.mean().item(), abs=noise + 0.01 * (precision == "bf16"))
+
+
+def full_iwae(model, x):
+    return evaluate.full_iwae(model, x, 3)
+
+
+@pytest.mark.parametrize("evaluation", [evaluate.subset_bounds, evaluate.full_bounds, full_iwae])
 def test_grey_pixels_are_refused(vae, evaluation):
     with pytest.raises(UserError, match="binary pixels"):
         evaluation(vae, torch.full((4, 784), 0.5))

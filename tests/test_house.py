@@ -10,16 +10,26 @@ MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: a module imports only what stands above it here.
 FLOORS = [
     *("errors", "process", "reference"),
-    *("precision", "threads", "graph"),
+    *("devices", "graph", "precision", "ranks", "threads"),
     *("utils", "flags"),
     *("models.nns.v1", "models.nns"),
     *("models.vae",),
     *("models.gmvae", "models.ssvae"),
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
-    *("train", "evaluate", "figures"),
+    *("saved", "train", "evaluate", "analysis"),
+    *("figures.grids", "figures", "figures.style", "figures.captions"),
+    *("figures.images", "figures.paths", "figures.maps", "figures.charts", "figures.comparisons"),
+    *("study", "book"),
+    *("places", "summary"),
+    *("explorer", "export"),
     *("runs",),
+    *("replicates",),
     *("experiments",),
+    *("report", "report.page", "report.training"),
+    *("report.recorded", "report.numbers"),
+    *("report.compare", "report.sweep"),
+    *("report.contents",),
 ]
 
 

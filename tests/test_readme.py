@@ -18,19 +18,22 @@ def results():
     return module
 
 
-def test_the_table_is_what_the_recorded_runs_say(results):
-    assert results.updated(README) == README
+def test_the_tables_are_what_the_recorded_runs_say(results):
+    for path in results.TABLES:
+        assert results.updated(path) == path.read_text(encoding="utf-8"), path
 
 
-def test_recorded_runs_are_at_the_defaults_on_mnist(results):
-    files = sorted((ROOT / "results").glob("*.json"))
+@pytest.mark.parametrize(("folder", "precision"), [("", "bf16"), ("fp32", "fp32")])
+def test_recorded_runs_are_at_the_defaults_on_mnist(results, folder, precision):
+    files = sorted((ROOT / "results" / folder).glob("*.json"))
     assert files
     patterns = [pattern for _, pattern, _ in results.PROBLEMS.values()]
     for path in files:
         run = json.loads(path.read_text(encoding="utf-8"))
-        assert path.stem == run["run"]
+        assert path.stem == run["run"].removesuffix("_precision=fp32")
         assert any(path.match(pattern + ".json") for pattern in patterns)
         assert run["data"]["name"] == "mnist"
+        assert run["flags"].get("precision", "fp32") == precision  # before the flag there was one
         assert re.fullmatch(r"[0-9a-f]{40}", run["versions"]["git_commit"])
         expected = 30_000 if "ssvae" in run["run"] else 20_000
         assert run["training"]["iterations"] == expected
@@ -48,5 +51,5 @@ def test_every_flag_it_names_exists():
     flags += "".join(p.read_text(encoding="utf-8") for p in ROOT.glob("*.py"))
     for folder in ("benchmarks", "grading", "tests"):
         flags += "".join(p.read_text(encoding="utf-8") for p in (ROOT / folder).glob("*.py"))
-    for flag in set(re.findall(r"`?(--[a-z_]+)", README)) - {"--logdir"}:
+    for flag in set(re.findall(r"`?(--[a-z_]+)", README)) - {"--logdir", "--nnodes"}:
         assert f'"{flag}"' in flags, flag

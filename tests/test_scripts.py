@@ -13,11 +13,16 @@ from conftest import ROOT
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-SCRIPTS = sorted(p.name for p in ROOT.glob("run_*.py"))
 PICTURES = {
     "run_vae.py": {"samples.png", "samples_probabilities.png", "reconstructions.png"},
     "run_gmvae.py": {"samples.png", "samples_probabilities.png", "reconstructions.png"},
     "run_ssvae.py": {"class_conditional.png", "analogies.png", "confusion.png"},
+}
+SCRIPTS = sorted(PICTURES)  # those that train a model
+OTHERS = {  # and one flag of each that does not
+    "run_explorer.py": "--export",
+    "run_figures.py": "--only",
+    "run_report.py": "--out",
 }
 DIGITS = "--dataset", "digits"
 
@@ -28,7 +33,7 @@ def only(folder):
 
 
 def test_every_script_is_tried_here():
-    assert set(SCRIPTS) == set(PICTURES)
+    assert {p.name for p in ROOT.glob("run_*.py")} == set(SCRIPTS) | set(OTHERS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -69,7 +74,7 @@ def test_two_iterations_on_digits(script, run, tmp_path):
     assert log.Tags()["images"]
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
 def test_help_is_quick_and_needs_no_torch(script):
     code = (
         "import runpy, sys\n"
@@ -87,7 +92,8 @@ def test_help_is_quick_and_needs_no_torch(script):
         ).stdout
         seconds.append(time.perf_counter() - since)
     assert min(seconds) < 0.5
-    for flag in ("--iter_max", "--run", "--dataset", "default: 97"):
+    usual = ["--threads", "--run", "--dataset", "default: 97"]
+    for flag in [OTHERS[script]] if script in OTHERS else usual:
         assert flag in out
 
 
@@ -100,6 +106,8 @@ BAD = [
     ("--seed", "-1"),
     ("--train", "3"),
     ("--run", "-1"),
+    ("--runs", "0"),
+    ("--jobs", "0"),
     ("--device", "abacus"),
     ("--dataset", "cats"),
     ("--overwrite", "2"),
@@ -107,6 +115,7 @@ BAD = [
     ("--save_every_seconds", "0"),
     ("--threads", "-1"),
     ("--resume", "1"),
+    ("--figures", "2"),
     ("--nonsense", "1"),
 ]
 BAD_MODEL_FLAGS = {

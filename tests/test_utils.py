@@ -291,6 +291,17 @@ def test_second_derivatives_of_the_mixture_are_right(batch):
     )
 
 
+@pytest.mark.parametrize("k", [499, 500, 501, 1250])
+def test_components_taken_a_few_hundred_together_are_one_mixture(k):
+    args = [gaussian(4, 2), gaussian(1, k, 2, seed=1), positive(1, k, 2, seed=2)]
+    expected = torch.logsumexp(ut.log_normal(args[0].unsqueeze(1), *args[1:]), 1) - math.log(k)
+    args = [a.requires_grad_() for a in args]
+    assert_close(ut.log_normal_mixture(*args), expected)
+    assert torch.autograd.gradcheck(
+        lambda *a: ut.log_normal_mixture(*a).sum(), args, fast_mode=True
+    )
+
+
 def test_the_mixture_leaves_its_inputs_as_they_were():
     args = [gaussian(4, 2), gaussian(1, 3, 2, seed=1), positive(1, 3, 2, seed=2)]
     copies = [a.clone() for a in args]

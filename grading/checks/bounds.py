@@ -48,11 +48,12 @@ class BoundLab(Lab):
         model, arguments: the class and how it is built.
         terms: names of the outputs, the bound first.
         calls, samples: repetitions by the submission, and by the grader.
+        labels: (10,) where every image has a posterior per label, the axis after its own; else ().
     """
 
     terms = ("nelbo", "kl", "rec")
     arguments: dict = {}  # noqa: RUF012 -- replaced by subclasses, never changed
-    calls, samples, images = CALLS, 96, IMAGES
+    calls, samples, images, labels = CALLS, 96, IMAGES, ()
 
     # The scenes
 
@@ -159,28 +160,50 @@ class BoundLab(Lab):
 
     # What they should be
 
+    def beside(self, rows):
+        """What the networks take beside so many rows of x or z: nothing, or the rows' labels."""
+        return {}
+
+    def over_labels(self, scene, n, each):
+        """(…, B, *labels) → (…, B): the expectation over the labels, where there are any."""
+        return each
+
     @once
     def posterior(self, scene, n):
-        """m, v of q(z|x) at the n images, (B, Z) each."""
-        found = self.networks(self.weights(scene), "enc", x=self.x(n))
-        m, v = found["m"], found["v"]
-        if m.shape != v.shape or np.any(v <= 0) or (n > 1 and np.ptp(m, axis=0).max() < 1e-4):
+        """m, v of q(z|x) at the n images, (B, *labels, Z) each."""
+        x = np.repeat(self.x(n), int(np.prod(self.labels)), axis=0)
+        found = self.networks(self.weights(scene), "enc", x=x, **self.beside(len(x)))
+        m, v = (found[name].reshape(n, *self.labels, -1) for name in "mv")
+        alike = m.shape[-2] > 1 and np.ptp(m, axis=-2).max() < 1e-4
+        if m.shape != v.shape or np.any(v <= 0) or alike:
             raise Failure(Note("bad_networks"))
         return m, v
 
     @once
     def drawn(self, scene, n):
-        """z (M, B, Z) from the posterior, and each image's −log p(x|z), (M, B)."""
+        """z (M, B, *labels, Z) from the posterior, and −log p(x|z), (M, B, *labels)."""
         m, v = self.posterior(scene, n)
         z = single(m + np.sqrt(v) * self.rng.normal(size=(self.samples, *m.shape)))
         return z, self.rec_at(scene, self.x(n), z)
 
     def rec_at(self, scene, x, z):
-        """−log p(x|z): x (B, 784), z (M, B, Z) → (M, B)."""
-        logits = self.networks(self.weights(scene), "dec", z=z.reshape(-1, z.shape[-1]))["logits"]
+        """−log p(x|z): x (B, 784), z (M, B, *labels, Z) → (M, B, *labels)."""
+        rows = z.reshape(-1, z.shape[-1])
+        given = {"z": rows} | self.beside(len(rows))
+        logits = self.networks(self.weights(scene), "dec", **given)["logits"]
         if scene == "noisy" and np.ptp(logits, axis=0).max() < 1e-3:
             raise Failure(Note("bad_networks"))  # a constant decoder would make any bound right
-        return oracles.cross_entropy(x, logits.reshape(*z.shape[:2], PIXELS))
+        x = x.reshape(len(x), *[1] * len(self.labels), PIXELS)
+        return oracles.cross_entropy(x, logits.reshape(*z.shape[:-1], PIXELS))
+
+    @once
+    def rec_with(self, how):
+        """The mean of −log p(x|z) with z drawn in a way it should not be."""
+        m, v = self.posterior("noisy", self.images)
+        e = self.rng.normal(size=(1 if how == "mean" else self.samples, *m.shape))
+        z = {"mean": m + 0 * e, "v as s": m + v * e, "prior": e}[how]
+        rec = self.rec_at("noisy", self.x(self.images), single(z))
+        return self.over_labels("noisy", self.images, rec).mean()
 
     def expected(self, scene, n):
         """{term: Expected} but for the bound itself, which is their sum."""

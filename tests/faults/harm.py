@@ -74,6 +74,13 @@ def die_after_rename(number):
     _at_rename(number, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
+def full_evaluation(_):
+    """No harm: the evaluation is as long as in a process that nursery.py has not begotten."""
+    from codebase import evaluate
+
+    evaluate.SUBSET_REPEATS = 100
+
+
 def nobody(_):
     """The process loses the rights of root, where it has them."""
     if os.getuid() == 0:

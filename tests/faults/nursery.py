@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = [
     *("matplotlib.pyplot", "sklearn.datasets", "sklearn.model_selection"),
     *("torch.utils.tensorboard", "torchvision.datasets", "tqdm"),
-    *("codebase.experiments", "codebase.models.gmvae", "codebase.models.ssvae", "codebase.runs"),
+    *("codebase.experiments", "codebase.models.gmvae", "codebase.models.ssvae"),
+    "codebase.replicates",
 ]
 
 

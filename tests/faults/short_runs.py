@@ -20,8 +20,16 @@ def folder_of(cwd):
 
 
 def outcome(cwd):
-    """Every bit that has to be the same: names of files, weights, numbers, curves."""
-    folder = folder_of(cwd)
+    """What the one run has left behind."""
+    return outcomes(cwd)[folder_of(cwd).name]
+
+
+def outcomes(cwd):
+    """By run: every bit that has to be the same: names of files, weights, numbers, curves."""
+    return {folder.name: _outcome(cwd, folder) for folder in (cwd / "checkpoints").iterdir()}
+
+
+def _outcome(cwd, folder):
     log = EventAccumulator(str(cwd / "logs" / folder.name)).Reload()
     return {
         "files": sorted(p.name for p in folder.iterdir()),

@@ -212,6 +212,9 @@ WRONG = [
     mistake("a density kept with keepdim", "2.1", **util(
         LOG_NORMAL + "return torch.distributions.Normal(m, v.sqrt()).log_prob(x)"
         ".sum(-1, keepdim=True)")),
+    mistake("squeezed: one row loses its axis", "2.1", **util(
+        LOG_NORMAL + "d = torch.distributions.Normal(m, v.sqrt())\n"
+        "    return d.log_prob(x).sum(-1).squeeze()")),
     # 2.1, log_normal_mixture
     mistake("log_sum_exp for log_mean_exp", "2.1", "log_k_missing", **util(
         MIXTURE + f"return log_sum_exp({EACH}, 1)")),
@@ -323,6 +326,14 @@ RIGHT_BUT_UNUSUAL = [
         LOG_NORMAL + "x, m, v = torch.broadcast_tensors(x, m, v)\n"
         "    square = torch.einsum('...d,...d->...', (x - m) ** 2, 1 / v)\n"
         f"    return -0.5 * (square + v.log().sum(-1) + x.shape[-1] * {LOG_2PI})")),
+    Variant("MultivariateNormal in log_normal", **util(
+        LOG_NORMAL + "x, m, v = torch.broadcast_tensors(x, m, v)\n"
+        "    L = torch.diag_embed(v.sqrt())\n"
+        "    return torch.distributions.MultivariateNormal(m, scale_tril=L).log_prob(x)")),
+    Variant("log_normal compiled by torch.jit", **util(
+        "@torch.jit.script\ndef log_normal(x, m, v):\n"
+        "    each = torch.log(6.283185307179586 * v) + (x - m) ** 2 / v\n"
+        "    return -0.5 * each.sum(-1)")),
     Variant("MixtureSameFamily", **util(
         MIXTURE + "b = len(z)\n"
         "    m, v = m.expand(b, *m.shape[1:]), v.expand(b, *v.shape[1:])\n"
@@ -371,6 +382,31 @@ RIGHT_BUT_UNUSUAL = [
             kl = (ut.log_normal(z, m, v) - torch.logsumexp(each, dim=-1)).mean()
             rec = ut.log_bernoulli_with_logits(x, self.dec.decode(z)).mean().neg()
             return rec.add(kl), kl, rec
+        """),
+    Variant("antithetic pairs of samples", where="GMVAE", code="""
+        def negative_elbo_bound(self, x):
+            m, v = self.enc(x)
+            e = torch.randn_like(m)
+            m, v, x, e = (torch.cat(pair) for pair in ((m, m), (v, v), (x, x), (e, -e)))
+            z = m + v.sqrt() * e
+            prior = ut.gaussian_parameters(self.z_pre, dim=1)
+            kl = (ut.log_normal(z, m, v) - ut.log_normal_mixture(z, *prior)).mean()
+            rec = -ut.log_bernoulli_with_logits(x, self.dec(z)).mean()
+            return kl + rec, kl, rec
+        """),
+    Variant("one noise for the ten labels", where="SSVAE", code="""
+        def negative_elbo_bound(self, x):
+            q = torch.distributions.OneHotCategorical(logits=self.cls(x))
+            e = torch.randn(len(x), self.z_dim)
+            kl_z = rec = 0
+            for y in q.enumerate_support():
+                m, v = self.enc(x, y)
+                w = q.log_prob(y).exp()
+                kl_z = kl_z + (w * ut.kl_normal(m, v, self.z_prior_m, self.z_prior_v)).mean()
+                logits = self.dec(m + v.sqrt() * e, y)
+                rec = rec - (w * ut.log_bernoulli_with_logits(x, logits)).mean()
+            kl_y = (np.log(self.y_dim) - q.entropy()).mean()
+            return kl_y + kl_z + rec, kl_z, kl_y, rec
         """),
     Variant("a loop over the labels", where="SSVAE", code="""
         def negative_elbo_bound(self, x):

@@ -1,20 +1,25 @@
 """What the grader says: its command, its table, its files, in two languages."""
 
 import csv
+import signal
 import string
 import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
 
-from grading import report
-from grading.judge import GROUPS, POINTS
+from grading import batch, report
+from grading.batch import named
+from grading.judge import GROUPS, POINTS, Verdict
 from grading.messages import LANGUAGES, MESSAGES, Note
 from grading.submission import GRADED
+
+NO_ZIP = Note("refused.damaged", path="beto.zip", message="File is not a zip file")
 
 
 def fields(text):
@@ -78,8 +83,46 @@ def test_feedback_names_what_came_and_the_likely_cause(verdict, language, words)
     assert "<b>" not in text  # a submission's text is no Markdown of ours
 
 
+def test_what_fails_for_one_reason_is_one_loss(verdict):
+    lines = report.losses(verdict, "en")
+    assert sum("ValueError" in line for line in lines) == 1
+    assert any("values, shape, extreme inputs, gradient  −6" in line for line in lines)
+    assert any("variance  −3" in line for line in lines)
+    assert sum(int(line.partition("−")[2].partition(":")[0]) for line in lines) == 9
+
+
+def test_text_of_a_submissions_making_is_one_short_line():
+    note = Note("raised", kind="E", place="f:1", message="x\nana 61/61\x1b[2J" + "y" * 999, line="")
+    said = note.say("en")
+    assert said.isprintable()
+    assert len(said) < 400
+
+
+def test_names_of_one_file_are_told_apart():
+    paths = ["a/entregable.zip", "b/entregable.zip", "b/Entregable.zip", "b/otra.zip"]
+    found = [(Path(path).stem, Path(path)) for path in paths]
+    names = [name for name, _ in named(found)]
+    assert names == ["a entregable", "b entregable", "b Entregable (2)", "otra"]
+    assert len({report.file_name(name) for name in names}) == 4
+
+
+def test_a_failure_of_the_grader_stops_nobody_else(monkeypatch, tmp_path):
+    (tmp_path / "utils.py").write_text("pass")
+
+    def judge(submission, *_):
+        if submission.name == "ana":
+            raise KeyError("a mistake of the grader's")
+        return Verdict(submission.name, 0)
+
+    monkeypatch.setattr(batch, "judge", judge)
+    args = SimpleNamespace(seconds=1, memory=1, jobs=2)
+    outcomes = dict(batch.judged([(n, tmp_path) for n in ("ana", "beto")], None, 0, args))
+    assert "a mistake of the grader's" in outcomes["ana"].say("en")
+    assert outcomes["beto"].total == 0
+
+
 def test_grades_csv_and_files(verdict, tmp_path):
-    outcomes = [("=ana/../x", verdict), ("beto", "no zip")]
+    outcomes = [("=ana/../x", verdict), ("beto", NO_ZIP)]
     report.write(tmp_path, outcomes, "en")
     with open(tmp_path / "grades.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -88,11 +131,11 @@ def test_grades_csv_and_files(verdict, tmp_path):
     assert int(rows[0]["total"]) == verdict.total
     assert rows[1]["judged"] == "no"
     assert len(list(tmp_path.glob("*.md"))) == 2
-    assert "no zip" in (tmp_path / "beto.md").read_text("utf-8")
+    assert "File is not a zip file" in (tmp_path / "beto.md").read_text("utf-8")
 
 
 def test_the_table_is_aligned(verdict):
-    lines = report.table([("ana", verdict), ("beto", "no zip")], "en").splitlines()
+    lines = report.table([("ana", verdict), ("beto", NO_ZIP)], "en").splitlines()
     assert len({len(line) for line in lines}) == 1
 
 
@@ -136,6 +179,23 @@ def test_the_command_from_a_folder_of_zips(tmp_path, solutions):
     assert "beto" in done.stdout
     assert time.monotonic() - began < 120
     assert {p.name for p in (tmp_path / "grades").iterdir()} == {"ana.md", "beto.md", "grades.csv"}
+
+
+def test_ctrl_c_ends_it_all_at_once(tmp_path):
+    """Neither the submissions that wait nor the one that hangs are waited for."""
+    (tmp_path / "ana.zip").write_text("no zip")  # is refused first, and that is told
+    for name in ("beto", "carla"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "utils.py").write_text("while True: pass")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "grade.py"), str(tmp_path), "--jobs", "1", "--seconds", "900"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stderr.readline().startswith("[1/3] ana")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_notes_say_their_values_in_the_same_language():

@@ -46,6 +46,16 @@ def test_an_endless_loop_costs_one_limit(misbehave):
     assert time.monotonic() - began < 60  # five checks, but one wait
 
 
+def test_what_a_busy_machine_keeps_from_running_is_not_counted(misbehave, monkeypatch):
+    """As if nine seconds of ten had been spent waiting for a core: 1.2 s of sleep are 0.12 s."""
+    monkeypatch.setattr(sandbox, "_starved", lambda tasks: time.monotonic() * 0.9)
+    only = ("sample_gaussian",)
+    verdict = misbehave("time.sleep(0.3)", seconds=0.5, imports="import time", only=only)
+    assert "timed_out" not in notes(verdict)
+    verdict = misbehave("time.sleep(600)", seconds=0.1, imports="import time", only=only)
+    assert notes(verdict) == {"timed_out"}
+
+
 def test_items_that_use_a_hanging_function_are_judged_with_a_stand_in(misbehave):
     verdict = misbehave("while True: pass", seconds=8.0, only=("sample_gaussian", "VAE"))
     assert verdict.earned("1.1") == 0
@@ -145,6 +155,26 @@ def test_writing_to_the_graders_pipe_gains_nothing(misbehave):
     verdict = misbehave(code)
     assert verdict.earned("1.1") == 0
     assert others_unharmed(verdict)
+
+
+def test_a_forged_error_cannot_write_lines_of_the_report(misbehave):
+    """An error's fields come from the submission's process, whatever it says they are."""
+    code = (
+        "import json\n"
+        "error = {'type': 'E', 'message': 'm', 'text': 't', 'file': 'utils.py',\n"
+        "         'line': '1\\n\\x1b[2Jeva 61/61'}\n"
+        "header = json.dumps([{'error': error}, []]).encode()\n"
+        "for fd in range(3, 64):\n"
+        "    try:\n"
+        "        os.write(fd, len(header).to_bytes(8, 'little') + header)\n"
+        "    except OSError:\n"
+        "        pass"
+    )
+    verdict = misbehave(code)
+    said = [r.finding.seen.say("en") for r in verdict.results if r.finding.seen]
+    assert any("61/61" in text for text in said)
+    assert all(text.isprintable() for text in said)
+    assert verdict.earned("1.1") < 9
 
 
 def test_secrets_of_the_environment_stay_here(launcher, solutions, monkeypatch):

@@ -1,6 +1,8 @@
 """Which zips and folders are accepted, and what becomes of them."""
 
 import stat
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -95,6 +97,63 @@ def test_what_is_no_zip_is_refused(tmp_path):
         read("x", path)
 
 
+def test_damaged_zips_are_refused(zipped):
+    with zipfile.ZipFile(path := zipped({}), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(UTILS, "pass\n" * 1000)
+    data = path.read_bytes()
+    for damaged in (b"", data[:-30], data.replace(data[50:60], bytes(10)), b"Rar!\x1a\x07" + data):
+        path.write_bytes(damaged)
+        if damaged[:3] == b"Rar":  # a zip may have anything in front
+            assert read("x", path).files
+            continue
+        with pytest.raises(Refused, match="cannot be unpacked"):
+            read("x", path)
+
+
+def test_protected_zips_are_refused(zipped):
+    path = zipped(four())
+    data = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(signature)
+        while place >= 0:
+            data[place + flags] |= 1
+            place = data.find(signature, place + 1)
+    path.write_bytes(data)
+    with pytest.raises(Refused, match="password"):
+        read("x", path)
+
+
+def test_refusals_are_said_in_spanish_too(tmp_path):
+    with pytest.raises(Refused) as refusal:
+        find(tmp_path / "nowhere")
+    assert "no existe" in refusal.value.note.say("es")
+
+
+def test_what_no_import_could_ask_for_is_left_out(zipped):
+    """Such as a file below a file, a name too long to write, a Mac's shadows."""
+    odd = ("utils.py/evil.py", f"{'a' * 300}.py", "._utils.py", "models/._vae.py", "my notes.py")
+    submission = read("x", zipped(four() | {f"codebase/{path}": "junk" for path in odd}))
+    assert set(submission.files) == set(GRADED)
+
+
+def test_names_written_on_windows_are_understood(zipped):
+    entries = {name.replace("/", "\\"): text for name, text in four("José/codebase/").items()}
+    assert set(read("x", zipped(entries)).files) == set(GRADED)
+
+
+def test_models_that_lost_their_folder_are_found(zipped):
+    entries = {path.rpartition("/")[2]: f"# {path}" for path in GRADED}
+    submission = read("x", zipped(entries))
+    assert submission.missing == []
+    assert submission.files["models/vae.py"] == b"# models/vae.py"
+
+
+def test_of_two_copies_the_package_is_read_and_the_other_named(zipped):
+    submission = read("x", zipped(four("backup/") | four("work/codebase/")))
+    assert submission.package == "codebase"
+    assert submission.copies == ("backup",)
+
+
 def test_a_zip_without_graded_files_is_refused(zipped):
     with pytest.raises(Refused, match="none of the graded files"):
         read("x", zipped({"README.md": "hello"}))
@@ -112,6 +171,10 @@ def test_many_are_found_in_a_folder(zipped, tmp_path):
     assert [name for name, _ in find(tmp_path / "folders")] == ["ana", "beto"]
     assert [name for name, _ in find(tmp_path / "folders" / "ana")] == ["ana"]
     assert [name for name, _ in find(ROOT)] == [ROOT.name]
+    (tmp_path / "platform" / "Carla 123").mkdir(parents=True)  # a folder each, an archive in it
+    zipped(four(), "platform/Carla 123/entregable.zip")
+    (tmp_path / "platform" / "dora.rar").write_bytes(b"Rar!")
+    assert [name for name, _ in find(tmp_path / "platform")] == ["Carla 123", "dora"]
     with pytest.raises(Refused, match="does not exist"):
         find(tmp_path / "nowhere")
 
@@ -126,6 +189,25 @@ def test_missing_parts_come_from_this_project_and_graded_ones_never(tmp_path):
     assert (root / "models" / "vae.py").read_text() == "mine"
     for path in ("utils.py", "models/gmvae.py", "models/ssvae.py"):
         assert not (root / path).exists()
+
+
+def test_a_package_of_another_name_is_one_package(tmp_path):
+    """Imports under both names give the same modules, though the models import each other."""
+    files = {
+        "utils.py": b"from submission.models.vae import VAE\n",
+        "models/vae.py": b"import sys\nfrom submission import utils as ut\n"
+        b"assert ut is sys.modules['codebase.utils']\nVAE = 1\n",
+    }
+    Submission("x", "submission", files).assemble(tmp_path)
+    code = "import codebase.utils, submission.utils as other; assert other is codebase.utils"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_their_own_helpers_keep_their_names(tmp_path):
+    files = {"utils.py": b"", "given.py": b"mine", "standins.py": b"mine"}
+    Submission("x", "codebase", files).assemble(tmp_path, standins=("log_normal",))
+    assert (tmp_path / "codebase" / "given.py").read_text() == "mine"
+    assert (tmp_path / "codebase" / "standins.py").read_text() == "mine"
 
 
 def test_a_module_of_theirs_is_not_hidden_by_a_folder_of_ours(tmp_path):
@@ -143,8 +225,8 @@ def test_an_excerpt_holds_what_is_named_and_what_that_needs():
 
 def test_the_given_functions_hold_no_graded_one(tmp_path):
     Submission("x", "codebase", {"utils.py": b""}).assemble(tmp_path)
-    given = (tmp_path / "codebase" / "given.py").read_text()
+    given = (tmp_path / "codebase" / "_given.py").read_text()
     assert "def kl_normal" in given
     for graded in ("sample_gaussian", "log_normal", "log_normal_mixture"):
         assert f"def {graded}(" not in given
-    assert not (tmp_path / "codebase" / "standins.py").exists()
+    assert not (tmp_path / "codebase" / "_standins.py").exists()

@@ -80,6 +80,50 @@ def test_a_file_with_a_syntax_error_costs_only_its_items(grade, solutions):
     assert verdict.total == 61 - 9
 
 
+def test_a_broken_model_costs_its_item_though_utils_imports_it(grade, solutions):
+    """As in the starter code, utils.py imports the models at its top."""
+    for broken in ("import nowhere\n", "class GMVAE(:\n"):
+        verdict = grade(solutions["classic"] | {"models/gmvae.py": broken})
+        assert verdict.total == 61 - 9
+        assert verdict.standins["SSVAE"] == ("models/gmvae.py",)
+    files = dict(solutions["classic"])
+    del files["models/vae.py"], files["models/gmvae.py"]
+    assert grade(files).total == 61 - 9 - 9
+
+
+def test_a_variance_taken_for_a_standard_deviation_costs_the_variance(grade, solutions):
+    code = "\n\ndef sample_gaussian(m, v):\n    return m + v * torch.randn_like(m)\n"
+    files = solutions["classic"] | {"utils.py": solutions["classic"]["utils.py"] + code}
+    verdict = grade(files, only=("sample_gaussian",))
+    assert [r.check.name for r in verdict.results if not r.finding.passed] == [
+        "sample_gaussian.variance"
+    ]
+
+
+def test_a_constant_is_not_stable(grade, solutions):
+    code = (
+        "\n\ndef log_normal(x, m, v):\n    return 0 * x.sum(-1)\n"
+        "\n\ndef log_normal_mixture(z, m, v):\n    return 0 * z.sum(-1)\n"
+    )
+    files = solutions["classic"] | {"utils.py": solutions["classic"]["utils.py"] + code}
+    verdict = grade(files, only=("log_normal", "log_normal_mixture"))
+    assert [r.check.name for r in verdict.results if r.finding.passed] == [
+        "log_normal.shape", "log_normal_mixture.shape",
+    ]  # fmt: skip
+
+
+def test_what_is_said_is_of_the_item_itself(grade, solutions):
+    """Nothing is earned with the gap in sample_gaussian nor without: the model's own is told."""
+    gap = "\n\ndef sample_gaussian(m, v):\n    raise NotImplementedError\n"
+    files = dict(solutions["classic"])
+    files["utils.py"] += gap
+    files["models/ssvae.py"] = files["models/ssvae.py"].replace("ut.kl_cat(", "ut.kl_kat(")
+    verdict = grade(files, only=("sample_gaussian", "SSVAE"))
+    said = {r.finding.seen.say("en") for r in verdict.results if r.item == "3.2"}
+    assert len(said) == 1
+    assert "models/ssvae.py" in said.pop()
+
+
 def test_a_changed_given_function_is_charged_once(grade, solutions):
     """kl_normal serves 1.2 and 3.2; the first of them pays."""
     code = "\n\ndef kl_normal(qm, qv, pm, pv):\n    return ((qm - pm) ** 2).sum(-1)\n"

@@ -1,0 +1,28 @@
+"""Where to compute."""
+
+import platform
+
+import torch
+
+from codebase.errors import UserError
+
+
+def device(name):
+    """The device that --device names.
+
+    Raises:
+        UserError: this machine has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if name in available and not available[name]():
+        raise UserError(f"--device {name}: this machine has none that torch can use; try cpu.")
+    return torch.device(name)
+
+
+def name_of(device):
+    """What the maker calls it, as far as the system says."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()

@@ -1,0 +1,137 @@
+"""Figures of numbers: kl by dimension, calibration, likelihoods.
+
+Each function takes a `Study` and gives a figure and the numbers behind it.
+"""
+
+import numpy as np
+
+from codebase import analysis
+from codebase.figures import style
+
+
+def kl_bars(study):
+    by_dimension, choice = (t.mean(0) for t in study.kl)
+    is_active = analysis.active(study.means).cpu()
+    order = by_dimension.argsort(descending=True, stable=True)
+    fig = style.figure(2.2)
+    ax = fig.subplots()
+    colours = [style.BLUE if is_active[d] else style.GREY for d in order]
+    ax.bar(range(study.z_dim), by_dimension[order].tolist(), color=colours)
+    step = -(-study.z_dim // 16)
+    ticks = {i: str(int(order[i]) + 1) for i in range(0, study.z_dim, step)}
+    if study.mixture or study.labelled:
+        ax.bar(-2, float(choice), color=style.ORANGE)
+        ticks[-2] = "k" if study.mixture else "y"
+    ax.set_xticks(list(ticks), list(ticks.values()))
+    first = {"k": "choice of component (k); ", "y": "label (y); "}.get(ticks.get(-2), "")
+    kl, n = float(by_dimension.sum() + choice), int(is_active.sum())
+    title = f"kl = {kl:.2f} nats; {n} of {study.z_dim} dimensions active"
+    ax.set(
+        xlabel=f"{first}latent dimensions, most kl first",
+        ylabel="kl, nats per image",
+        title=title + ("" if is_active.all() else " (grey: not)"),
+    )
+    numbers = {
+        "kl": kl,
+        "kl_per_dimension": by_dimension.tolist(),
+        "kl_of_choice": float(choice),
+        "active_units": n,
+        "variance_of_means": study.means.var(0).tolist(),
+    }
+    return fig, numbers
+
+
+def calibration(study):
+    confidence, predicted = (t.cpu() for t in study.log_q.exp().max(1))
+    right = (predicted == study.y).numpy().astype(float)
+    c = analysis.calibration(confidence.double().numpy(), right)
+    edges = np.linspace(0, 1, len(c.count) + 1)
+    fig = style.figure(3.1)
+    top, bottom = fig.subplots(2, sharex=True, height_ratios=[3, 1])
+    top.plot([0, 1], [0, 1], ":", color=style.GREY, label="calibrated")
+    filled = c.count > 0
+    # Standard error of a share, within a bin.
+    error = np.sqrt(c.accuracy[filled] * (1 - c.accuracy[filled]) / c.count[filled])
+    top.errorbar(
+        *(c.confidence[filled], c.accuracy[filled], error),
+        fmt="o-",
+        color=style.BLUE,
+        capsize=2,
+        label="q(y|x), ± standard error",
+    )
+    top.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1.01))
+    top.set_title(
+        f"Calibration of q(y|x): ECE {c.ece:.3f}\n"
+        f"accuracy {right.mean():.3f}, mean confidence {confidence.mean():.3f}"
+    )
+    top.legend(loc="upper left")
+    bottom.bar(
+        edges[:-1], c.count, width=edges[1], align="edge", color=style.SKY, edgecolor="white"
+    )
+    bottom.set(xlabel="confidence, max q(y|x)", ylabel="images", yscale="log")
+    numbers = {
+        "ece": c.ece,
+        "accuracy": float(right.mean()),
+        "mean_confidence": float(confidence.mean()),
+        "bins": [
+            {"confidence": float(a), "accuracy": float(b), "images": int(n)}
+            for a, b, n in zip(c.confidence, c.accuracy, c.count, strict=True)
+            if n
+        ],
+    }
+    return fig, numbers
+
+
+def likelihood(study, shown=8):
+    """log p(x) of test images, with those explained best and worst."""
+    at, log_p = study.likelihoods
+    order = log_p.argsort(descending=True)
+    ends = order[:shown], order[-shown:].flip(0)
+    fig = style.figure(3.2)
+    top, *rows = fig.subplots(3, height_ratios=[2.4, 1, 1])
+    top.hist(log_p.numpy(), bins=40, color=style.BLUE)
+    top.axvline(float(log_p.mean()), color=style.ORANGE, label=f"mean {log_p.mean():.1f}")
+    top.legend(loc="upper left")
+    top.set(
+        xlabel="log p(x), nats", ylabel="images", title=f"Log-likelihood of {len(at):,} test images"
+    )
+    for ax, end, name in zip(rows, ends, ("best", "worst"), strict=True):
+        labels = [f"{p:.0f}" for p in log_p[end]]
+        style.digits(ax, study.x[at[end]], len(end), labels, [name])
+    numbers = {
+        "images": len(at),
+        "mean": float(log_p.mean()),
+        "se": float(log_p.std() / len(at) ** 0.5),
+        "min": float(log_p.min()),
+        "max": float(log_p.max()),
+    }
+    return fig, numbers
+
+
+def outliers(study):
+    """log p(x) of images of another kind beside that of test images."""
+    inside = study.likelihoods[1].numpy()
+    scores = {n: study.log_likelihood(x).numpy() for n, x in study.outliers.items()}
+    aurocs = {name: analysis.auroc(inside, log_p) for name, log_p in scores.items()}
+    costs = {"test images": -inside} | {name: -log_p for name, log_p in scores.items()}
+    everything = np.concatenate(list(costs.values())).clip(min=1)
+    bins = np.geomspace(everything.min(), everything.max(), 60)
+    fig = style.figure(2.5)
+    ax = fig.subplots()
+    colours = style.BLUE, style.VERMILLION, style.BLACK, style.ORANGE, style.GREEN, style.PURPLE
+    for colour, (name, cost) in zip(colours, costs.items(), strict=False):
+        filled = name == "test images"
+        label = name if filled else f"{name}: AUROC {aurocs[name]:.3f}"
+        look = {"alpha": 0.6} if filled else {"histtype": "step", "linewidth": 1.2}
+        weights = np.full(len(cost), 1 / len(cost))
+        ax.hist(cost.clip(min=1), bins, weights=weights, color=colour, label=label, **look)
+    ax.set(
+        xscale="log",
+        xlabel="−log p(x), nats",
+        ylabel="share of the images",
+        title="Outliers scored by log p(x)",
+    )
+    ax.set_ylim(top=1.5 * ax.get_ylim()[1])  # room for the legend
+    ax.legend(loc="upper left")
+    means = {name: float(log_p.mean()) for name, log_p in scores.items()}
+    return fig, {"auroc": aurocs, "mean_log_p": means | {"test images": float(inside.mean())}}

@@ -1,0 +1,109 @@
+"""Figures made of digits: what a model draws, redraws, and takes for something else.
+
+Each function takes a `Study` and gives a figure and the numbers behind it.
+"""
+
+import numpy as np
+import torch
+
+from codebase import analysis, data
+from codebase.figures import style
+
+
+def samples(study):
+    probabilities = study.decode(study.sample(100))
+    fig = style.figure(2.05)
+    left, right = fig.subplots(1, 2)
+    style.digits(left, probabilities, 10)
+    left.set_title("pixel probabilities")
+    style.digits(right, study.draw(probabilities), 10)
+    right.set_title("drawn pixels")
+    return fig, {}
+
+
+def reconstructions(study):
+    x = study.x[study.positions(2, each=True).T.flatten()]
+    probabilities = study.decode(study.encode(x))
+    drawn = study.draw(probabilities)
+    columns = len(x) // 2
+    rows = torch.stack([t.view(2, columns, -1) for t in (x, probabilities, drawn)], dim=1)
+    fig = style.figure(2.35)
+    ax = fig.subplots()
+    names = ["input", "probabilities", "sample"] * 2
+    style.digits(ax, rows.flatten(0, 2), columns, row_labels=names, gaps=[2])
+    fig.suptitle("Test images and their reconstructions")
+    return fig, {}
+
+
+def components(study, columns=6, rows=6):
+    """A mixture's component means, the most used ones first."""
+    k = study.model.k
+    counts = analysis.contingency(study.components.numpy(), study.y.numpy(), k=k)
+    shares = counts.sum(0) / counts.sum()
+    purity = counts.max(0) / counts.sum(0).clip(min=1)
+    order = np.argsort(-shares, kind="stable")
+    used = int((shares > 0).sum())
+    shown = order[: min(columns * rows, used)]
+    texts = [f"{shares[c]:.1%}\n{counts[:, c].argmax()}: {purity[c]:.0%}" for c in shown]
+    fig = style.figure(0.45 + 0.87 * -(-len(shown) // columns))
+    style.captioned(fig.subplots(), study.decode(study.prior[0][shown]), columns, texts)
+    covered = shares[shown].sum()
+    fig.suptitle(
+        f"{len(shown)} most used of {k} components, {covered:.0%} of the test set\n"
+        "below each: its share; its commonest digit and that one's share"
+    )
+    numbers = {
+        "used": used,
+        "components": [
+            {
+                "component": int(c),
+                "share": float(shares[c]),
+                "digit": int(counts[:, c].argmax()),
+                "purity": float(purity[c]),
+            }
+            for c in shown
+        ],
+    }
+    return fig, numbers
+
+
+def class_conditional(study, columns=10):
+    with study.seeded():
+        z = study.model.sample_z(columns)
+    rows = study.decode(study.with_every_label(z)).transpose(0, 1)  # (Y, columns, 784)
+    fig = style.figure(3.6)
+    ax = fig.subplots()
+    style.digits(ax, rows.flatten(0, 1), columns, row_labels=range(study.y_dim))
+    ax.set(ylabel="label y", xlabel="one z per column")
+    fig.suptitle("p(x|z, y): the same styles as every digit")
+    return fig, {}
+
+
+def style_transfer(study):
+    """A test image a row, then its z with every label."""
+    x = study.x[study.positions(1, each=True).flatten()]
+    z = study.encode(x)[:, : study.z_dim]
+    rows = torch.cat([x.unsqueeze(1), study.decode(study.with_every_label(z))], dim=1)
+    fig = style.figure(3.35)
+    ax = fig.subplots()
+    style.digits(ax, rows.flatten(0, 1), 1 + study.y_dim, ["x", *range(study.y_dim)])
+    ax.set_xlabel("label y")
+    fig.suptitle("A test image, and its z drawn as every digit")
+    return fig, {}
+
+
+def mistakes(study, columns=6, rows=4):
+    """The test images the classifier is wrong about with the most confidence."""
+    grey = data.grey(study.dataset.test_x)
+    q = study.log_q.double().exp().cpu()
+    predicted = q.argmax(1)
+    # 1 − q(ŷ|x), as the sum of the others: near 1, q itself has no digits left.
+    doubt = q.scatter(1, predicted.unsqueeze(1), 0).sum(1)
+    wrong = (predicted != study.y).nonzero().flatten()
+    shown = wrong[doubt[wrong].argsort(stable=True)][: columns * rows]
+    texts = [f"{study.y[i]} → {predicted[i]}\n1 − {doubt[i]:.0e}" for i in shown]
+    fig = style.figure(0.3 + 0.87 * rows)
+    if len(shown):
+        style.captioned(fig.subplots(), grey[shown], columns, texts)
+    fig.suptitle("Most confident mistakes: digit → prediction, q(prediction|x)")
+    return fig, {"wrong": len(wrong), "doubt": doubt[shown].tolist()}

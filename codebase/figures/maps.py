@@ -1,0 +1,128 @@
+"""Figures of where the test images lie in the latent space.
+
+Each function takes a `Study` and gives a figure and the numbers behind it.
+"""
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.patches import Circle
+
+from codebase import analysis
+from codebase.figures import style
+
+SHOWN = 2_000  # images in a t-SNE map; its time grows a little faster than their number
+
+
+def plane(study):
+    """z = 2: the test set's posterior means, over the prior."""
+    z, y = study.means.cpu().numpy(), study.y.numpy()
+    accuracy = analysis.knn_accuracy(z, y)
+    fig = style.figure(3.4)
+    ax = fig.subplots()
+    _scatter(ax, z, y)
+    if study.mixture:
+        ax.plot(
+            *study.prior[0].cpu().numpy().T, "+", color="black", markersize=3, markeredgewidth=0.5
+        )
+    else:
+        for radius in (1, 2, 3):
+            ax.add_patch(Circle((0, 0), radius, fill=False, linewidth=0.5, linestyle=":"))
+    ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+    prior = "+: the components' means" if study.mixture else "dotted: the prior's 1, 2, 3 s"
+    ax.set_title(f"Posterior means of {len(y):,} test images ({prior})\n{_knn(accuracy)}")
+    return fig, {"knn_accuracy": accuracy}
+
+
+def pca(study):
+    from sklearn.decomposition import PCA
+
+    at = study.positions(SHOWN)
+    z, y = study.means.cpu().numpy(), study.y.numpy()
+    fitted = PCA(2, random_state=0).fit(z)
+    flat = fitted.transform(z[at])
+    share = fitted.explained_variance_ratio_
+    fig, numbers = _flat_map(flat, z[at], y[at], "PCA")
+    ax = fig.axes[0]
+    ax.set(
+        xlabel=f"component 1 ({share[0]:.0%} of the variance)",
+        ylabel=f"component 2 ({share[1]:.0%})",
+        aspect="equal",
+    )
+    return fig, numbers | {"explained_variance": share.tolist()}
+
+
+def tsne(study):
+    from sklearn.manifold import TSNE
+
+    at = study.positions(SHOWN)
+    z, y = study.means[at].cpu().numpy(), study.y[at].numpy()
+    flat = TSNE(2, perplexity=min(30, len(z) / 4), random_state=0, n_jobs=-1).fit_transform(z)
+    fig, numbers = _flat_map(flat, z, y, "t-SNE")
+    ax = fig.axes[0]
+    ax.set(xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)", aspect="equal")
+    return fig, numbers
+
+
+def _flat_map(flat, z, y, name):
+    numbers = {
+        "images": len(y),
+        "knn_accuracy_in_z": analysis.knn_accuracy(z, y),
+        "knn_accuracy_on_map": analysis.knn_accuracy(flat, y),
+    }
+    fig = style.figure(3.4)
+    ax = fig.subplots()
+    _scatter(ax, flat, y)
+    in_z, on_map = numbers["knn_accuracy_in_z"], numbers["knn_accuracy_on_map"]
+    ax.set_title(
+        f"{name} of the posterior means of {len(y):,} test images\n"
+        f"{_knn(in_z)} in z, {on_map:.3f} here"
+    )
+    return fig, numbers
+
+
+def _knn(accuracy):
+    return f"10-neighbour accuracy {accuracy:.3f}"
+
+
+def _scatter(ax, points, labels):
+    """Points coloured by digit, and each digit's name at its points' median."""
+    colours = np.array(style.DIGITS)[labels]
+    # Thousands of points as one picture inside the SVG: as shapes they would take megabytes.
+    ax.scatter(*points.T, s=2, c=colours, linewidths=0, alpha=0.7, rasterized=True)
+    halo = [patheffects.withStroke(linewidth=2, foreground="white")]
+    for digit in np.unique(labels):
+        at = np.median(points[labels == digit], axis=0)
+        ax.text(
+            *at,
+            str(digit),
+            fontsize=9,
+            weight="bold",
+            ha="center",
+            va="center",
+            color=style.DIGITS[digit],
+            path_effects=halo,
+        )
+
+
+def clustering(study):
+    """Which digits the mixture's components hold."""
+    clusters, y = study.components.numpy(), study.y.numpy()
+    scores = analysis.clustering_scores(clusters, y)
+    counts = analysis.contingency(clusters, y)
+    counts = counts[:, counts.sum(0) > 0]
+    counts = counts[:, np.lexsort((-counts.sum(0), counts.argmax(0)))]
+    fig = style.figure(2.3)
+    ax = fig.subplots()
+    shares = counts / counts.sum(0)
+    image = ax.imshow(shares, aspect="auto", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(
+        xlabel=f"the {counts.shape[1]} components in use, by commonest digit",
+        ylabel="digit",
+        yticks=range(len(counts)),
+        title=f"Components as clusters, K = {study.model.k}: accuracy {scores['accuracy']:.3f},\n"
+        f"purity {scores['purity']:.3f}, NMI {scores['nmi']:.3f}, ARI {scores['ari']:.3f}",
+    )
+    if counts.shape[1] <= 20:
+        ax.set_xticks(range(counts.shape[1]), [])
+    fig.colorbar(image, label="share of the component's images")
+    return fig, {"k": study.model.k, "used": counts.shape[1]} | scores

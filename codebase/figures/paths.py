@@ -1,0 +1,107 @@
+"""Figures of digits along lines in the latent space.
+
+Each function takes a `Study` and gives a figure and the numbers behind it.
+"""
+
+import torch
+
+from codebase import analysis
+from codebase.figures import style
+
+PAIRS = (0, 6), (1, 7), (2, 3), (4, 9), (5, 8)
+STEPS = 9
+
+
+def interpolation(study):
+    """Between test images of different digits, straight above and along the arc below."""
+    first = study.positions(1, each=True).flatten()
+    rows, names = [], []
+    for a, b in PAIRS:
+        ends = study.x[first[[a, b]]]
+        start, end = study.encode(ends)
+        for spherical in (False, True):
+            codes = [study.blend(start, end, t, spherical) for t in torch.linspace(0, 1, STEPS)]
+            rows += [ends[:1], study.decode(torch.stack(codes)), ends[1:]]
+            names.append("spherical" if spherical else "linear")
+    fig = style.figure(3.6)
+    ax = fig.subplots()
+    labels = ["x", *(f"{i / (STEPS - 1):.3g}" for i in range(STEPS)), "x′"]
+    gaps = range(1, len(names) - 1, 2)
+    style.digits(ax, torch.cat(rows), STEPS + 2, labels, names, gaps=gaps)
+    ax.tick_params(axis="x", labelsize=5.5)
+    ax.set_xlabel("t, the share of the way")
+    fig.suptitle("Interpolation between two test images")
+    return fig, {}
+
+
+def arithmetic(study, lessons=((4, 9), (3, 8)), each=4):
+    """Images of one digit, moved by the mean difference in code to another digit."""
+    t = torch.linspace(0, 1.5, 7, device=study.device)
+    rows, names = [], []
+    for source, target in lessons:
+        mean = {c: study.codes[study.y.to(study.device) == c].mean(0) for c in (source, target)}
+        at = (study.y == source).nonzero().flatten()[:each]
+        code = study.encode(study.x[at])
+        moved = code.unsqueeze(1) + t.unsqueeze(1) * (mean[target] - mean[source])
+        drawn = study.decode(moved)  # (each, T, 784)
+        rows.append(torch.cat([study.x[at].unsqueeze(1), drawn], dim=1).flatten(0, 1))
+        names += [f"{source} → {target}", *[""] * (len(at) - 1)]
+    fig = style.figure(3.9)
+    ax = fig.subplots()
+    labels = ["x", *(f"{i:.2f}" for i in t)]
+    style.digits(ax, torch.cat(rows), len(t) + 1, labels, names, gaps=[each - 1])
+    ax.set_xlabel("t")
+    fig.suptitle("z(x) + t · (mean z of one digit − mean z of another)")
+    return fig, {}
+
+
+def traversals(study, most=20, columns=11, reach=3.0):
+    """One dimension a row, the ones with the most kl first; an image's mean holds the others."""
+    kl = study.kl[0].mean(0)
+    order = kl.argsort(descending=True, stable=True)[:most]
+    m, v = study.prior
+    centre, s = (
+        m.mean(0),
+        (v.mean(0) + m.var(0, unbiased=False)).sqrt(),
+    )  # the prior's, by dimension
+    code = study.encode(study.x[:1])
+    steps = torch.linspace(-reach, reach, columns, device=study.device)
+    codes = code.repeat(len(order), columns, 1)  # (D, columns, …)
+    at = []
+    for row, d in enumerate(order.tolist()):
+        codes[row, :, d] = centre[d] + s[d] * steps
+        at.append(int((codes[row, :, d] - code[0, d]).abs().argmin()))
+    images = study.decode(codes).flatten(0, 1)
+
+    fig = style.figure(0.75 + 0.265 * len(order))
+    ax = fig.subplots()
+    names = [f"$z_{{{d + 1}}}$  {kl[d]:.2f}" for d in order.tolist()]
+    values = [f"{round(step, 1) + 0:+.1f}" for step in steps.tolist()]
+    corners = style.digits(ax, images, columns, values, names)
+    for row, column in enumerate(at):
+        x, y = corners[row * columns + column]
+        ax.add_patch(style.frame(x, y))
+    ax.set_xlabel("value, in standard deviations of the prior")
+    note = "" if len(order) == study.z_dim else f" ({len(order)} of {study.z_dim})"
+    fig.suptitle(
+        f"One dimension at a time{note}\nleft: its kl, nats; framed: nearest to the image's own"
+    )
+    return fig, {}
+
+
+def manifold(study, n=20):
+    """z = 2: the plane decoded at the prior's quantiles, so that equal steps are equally likely."""
+    m, v = (t.cpu() for t in study.prior)
+    p = (torch.arange(n) + 0.5) / n
+    z1, z2 = (analysis.mixture_quantiles(m[:, d], v[:, d], p) for d in (0, 1))
+    codes = torch.stack(torch.meshgrid(z1, z2.flip(0), indexing="xy"), dim=-1)  # (n, n, 2)
+    images = study.decode(codes.to(study.device)).flatten(0, 1)
+    fig = style.figure(3.65)
+    ax = fig.subplots()
+    few = range(n)
+    bottom = [f"{z1[i]:.1f}" if i % 3 == 0 else "" for i in few]
+    side = [f"{z2[n - 1 - i]:.1f}" if i % 3 == 0 else "" for i in few]
+    style.digits(ax, images, n, bottom, side)
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
+    fig.suptitle("p(x|z) on the prior's quantiles 2.5 %, 7.5 %, …, 97.5 %")
+    return fig, {}

@@ -1,0 +1,103 @@
+"""One look for every figure: its size, type and colours, grids of digits on axes, and files."""
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from codebase.checkpoints import atomic
+from codebase.figures.grids import SIDE, grid
+
+WIDTH = 3.5  # inches: a column of a two-column page, at which the type below is 6 to 8 points
+DPI = 300
+GAP = 2  # pixels between the digits of a grid
+
+# Okabe & Ito's eight, told apart by colour-blind readers.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
+    *("#000000", "#E69F00", "#56B4E9", "#009E73"),
+    *("#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
+)
+GREY = "#999999"
+# Ten digits need more, and yellow is faint on white: olive and wine are Paul Tol's. Where digits
+# are coloured, their names stand in the figure as well.
+DIGITS = BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK, "#999933", GREY, "#882255"
+CMAP = "cividis"
+
+STYLE = {
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6,
+    "ytick.labelsize": 6,
+    "legend.fontsize": 6,
+    "figure.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "image.cmap": CMAP,
+    "image.interpolation": "none",
+    "svg.hashsalt": "figures",  # the same figure gives the same file
+}
+
+
+def styled():
+    """The style, for a block that draws and saves."""
+    return matplotlib.rc_context(STYLE)
+
+
+def figure(height):
+    """An empty figure, a column wide and `height` inches high, that fits its parts together."""
+    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+
+
+def save(fig, folder, name, kinds=("png", "svg")):
+    """Writes folder/‹name›.png, WIDTH · DPI pixels wide, and folder/‹name›.svg."""
+    for kind in kinds:
+        # An SVG says when it was made unless told not to.
+        metadata = {"Date": None} if kind == "svg" else None
+        with atomic(folder / f"{name}.{kind}") as file:
+            fig.savefig(file, format=kind, dpi=DPI, metadata=metadata)
+
+
+def digits(ax, images, columns, column_labels=(), row_labels=(), gaps=(), space=SIDE // 2):
+    """Draws images (N, 784) in rows of `columns`, labelled above and at the left.
+
+    Args:
+        gaps: rows that are followed by `space` pixels more.
+    Returns:
+        The images' upper left corners, (N, 2), in the axes' coordinates.
+    """
+    cell = SIDE + GAP
+    pixels = grid(images, columns, GAP)
+    pixels = np.insert(
+        pixels, [cell * (row + 1) for row in gaps for _ in range(space)], 255, axis=0
+    )
+    rows = -(-len(images) // columns)
+    left = GAP - 0.5 + cell * np.arange(columns)
+    top = GAP - 0.5 + np.array([cell * r + space * sum(g < r for g in gaps) for r in range(rows)])
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+    ax.set_xticks(left[: len(column_labels)] + SIDE / 2, column_labels)
+    ax.set_yticks(top[: len(row_labels)] + SIDE / 2, row_labels)
+    ax.xaxis.tick_top()
+    ax.xaxis.set_label_position("top")
+    ax.tick_params(length=0, pad=2)
+    ax.spines[:].set_visible(False)
+    return np.stack([np.tile(left, rows), np.repeat(top, columns)], axis=1)[: len(images)]
+
+
+def captioned(ax, images, columns, captions):
+    """Draws images (N, 784) in rows of `columns`, each with two lines of text below."""
+    rows = -(-len(images) // columns)
+    corners = digits(ax, images, columns, gaps=range(rows), space=17)
+    for (x, y), text in zip(corners, captions, strict=True):
+        ax.text(x + SIDE / 2, y + SIDE + 1, text, ha="center", va="top", fontsize=6, linespacing=1)
+
+
+def frame(x, y):
+    """A box around the digit whose upper left corner is (x, y)."""
+    return Rectangle((x, y), SIDE, SIDE, fill=False, edgecolor=VERMILLION, linewidth=0.8)

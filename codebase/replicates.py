@@ -1,0 +1,181 @@
+"""Replicates: one run per seed, the missing ones trained by as many processes as there are."""
+
+from argparse import Namespace
+
+from codebase import datasets, ranks
+from codebase.devices import device
+from codebase.errors import UserError
+from codebase.flags import complain
+from codebase.places import Place
+from codebase.reference import BANDS
+from codebase.runs import Run
+from codebase.summary import numbers, summary
+
+
+def replicate(do, parser, args, layout, named, problem):
+    """Does one run, or with --runs N those of the ids --run … --run + N − 1, and tabulates them.
+
+    What is finished with the same flags is not done again, what is unfinished goes on, and what
+    has other flags is refused before anything is trained. On a CPU every run is, to the bit, what
+    it would be if it were started alone with the same --threads. Under torchrun the ranks share
+    the runs; with --jobs this process starts ranks, and shares in nothing but the table.
+
+    Args:
+        do: trains, evaluates and records a Run.
+        parser, args, layout, named: as for Place.
+        problem: where reference.BANDS has the bands of the default flags.
+    Raises:
+        UserError: flags that do not go together; a run that is refused; in the end, after all the
+            others, a run that failed.
+    """
+    check(args)
+    if args.runs is None:
+        with Run(parser, args, layout, named) as run:
+            do(run)
+        return
+    args.threads = args.threads or (1 if args.jobs > 1 else 0)
+    try:
+        _replicate(do, args, lambda i: (parser, _alone(args, i), layout, named), problem)
+    finally:
+        ranks.leave()
+
+
+def _replicate(do, args, described, problem):
+    """`replicate` with --runs; described(i) is what Place and Run take for run i."""
+    if device(args.device).type == "cuda":  # refused before the data are loaded
+        ranks.take_a_gpu()
+    dataset = _dataset(args)
+    places = {i: Place(*described(i), dataset.name) for i in _ids(args)}
+    if args.overwrite:
+        for place in places.values():
+            place.clear()
+    finished = _finished(places)
+    missing = [i for i in places if i not in finished]
+    if finished and ranks.rank() == 0:
+        print(f"Finished already, and left as they are: runs {_listed(finished)}", flush=True)
+
+    jobs = min(args.jobs, len(missing))
+    if jobs > 1:
+        # What this process has seen to is not for its ranks, which may be started again.
+        again = {"jobs": 1, "threads": args.threads, "dataset": dataset.name}
+        again |= {"overwrite": 0, "resume": "auto"}
+        ranks.launch(jobs, *(f"--{flag}={value}" for flag, value in again.items()))
+    else:
+        dataset = dataset.to(device(args.device))
+        for i in missing[ranks.rank() :: ranks.world()]:
+            _train(do, places[i].name, described(i), dataset)
+    if ranks.launched_here():
+        return  # the process that launched this one tabulates
+
+    found = _results(places)
+    if ranks.rank() == 0:
+        if found:
+            _show(found, places[args.run], args, problem)
+        if lost := [i for i in places if i not in found]:
+            raise UserError(
+                f"Runs {_listed(lost)} are not finished, for the reasons above. What was saved is "
+                "intact; the same command goes on with them."
+            )
+
+
+def check(args):
+    """Raises a UserError for flags that do not go together, or not with torchrun."""
+    shared = ranks.world() > 1 and not ranks.launched_here()
+    if args.runs is None:
+        if args.jobs > 1 or shared:
+            way = "torchrun" if shared else f"--jobs {args.jobs}"
+            raise UserError(f"{way} shares the runs of --runs N among processes; give --runs too.")
+        return
+    if args.runs > 1 and args.seed is not None:
+        raise UserError(
+            f"--seed {args.seed} with --runs {args.runs} would train one run {args.runs} times; "
+            "leave it out, and each run's id is its seed."
+        )
+    if args.run + args.runs > 10_000:
+        raise UserError(
+            f"--run {args.run} --runs {args.runs} goes beyond 9999, the largest run id."
+        )
+    if shared and args.jobs > 1:
+        raise UserError(f"torchrun has started the processes; leave --jobs {args.jobs} out.")
+    if shared and (args.overwrite or args.resume == "0"):
+        raise UserError(
+            "--overwrite 1 and --resume 0 are for one start; torchrun starts ranks again. Delete "
+            "the folders in checkpoints/, or use --jobs."
+        )
+
+
+def _ids(args):
+    return range(args.run, args.run + args.runs)
+
+
+def _alone(args, i):
+    """The flags that would start run i alone."""
+    return Namespace(**vars(args) | {"run": i, "runs": None, "jobs": 1, "overwrite": 0})
+
+
+def _dataset(args):
+    """The dataset, on the CPU; what "auto" is, and downloads, rank 0 sees to before the others."""
+    first = datasets.load(args.dataset, args.data_dir) if ranks.rank() == 0 else None
+    name = ranks.gathered(first and first.name)[0]
+    return first or datasets.load(name, args.data_dir)
+
+
+def _finished(places):
+    """Ids of the runs whose results some rank has on its disk, in order; the same for every rank.
+
+    Raises:
+        UserError: a folder holds another run, or the ranks were not started with the same flags.
+    """
+    refusal, mine = None, []
+    try:
+        for i, place in places.items():
+            if place.args.train:
+                place.refuse_others()
+            if place.results_path.exists():
+                numbers(place.results_path)
+                mine.append(i)
+    except UserError as error:
+        refusal = str(error)
+    plan = {place.name: place.flags for place in places.values()}
+    everyone = ranks.gathered((plan, mine, refusal))
+    for number, (theirs, _, refusal) in enumerate(everyone):
+        if theirs != plan:
+            raise UserError(f"Ranks {ranks.rank()} and {number} were started with other flags.")
+        if refusal:  # said once
+            raise UserError(refusal) if ranks.rank() == 0 else SystemExit(2)
+    return sorted({i for _, some, _ in everyone for i in some})
+
+
+def _train(do, name, description, dataset):
+    """One run from its start, or from where it was, to its results; says why if it fails."""
+    ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {name}\n" if ranks.world() > 1 else "\n")
+    try:
+        with ranks.in_one_piece(), Run(*description, dataset) as run:
+            do(run)
+    except (UserError, OSError) as error:
+        complain(f"{name}: {error}")
+
+
+def _results(places):
+    """{id: numbers} of every finished run, whichever rank's disk it lies on, by id."""
+    mine = {i: numbers(p.results_path) for i, p in places.items() if p.results_path.exists()}
+    found = {i: run for some in ranks.gathered(mine) for i, run in some.items()}
+    return dict(sorted(found.items()))
+
+
+def _show(found, place, args, problem):
+    """Prints the tables of the runs found; place is the first one's."""
+    bands = BANDS.get(problem) if place.changed.keys() <= {"gw", "precision"} else None
+    name = place.name.replace(f"_run={args.run:04d}", "")
+    print(f"\n{name} after {args.iter_max:,} iterations: runs {_listed(found)}\n")
+    print(summary(found, bands))
+    print("\n± standard error over the runs, one seed each; noise: the standard error of one run's")
+    print("estimate, over its repeats (subset) or over the images (test), root mean square of runs")
+
+
+def _listed(ids):
+    """0 to 4, or 1, 3."""
+    ids = list(ids)
+    if len(ids) > 2 and ids[-1] - ids[0] == len(ids) - 1:
+        return f"{ids[0]} to {ids[-1]}"
+    return ", ".join(map(str, ids))

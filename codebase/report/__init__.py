@@ -1,0 +1,1 @@
+"""What the assignment asks to hand in, made from the runs on disk."""

@@ -1,0 +1,90 @@
+"""VAE and GMVAE side by side on the same pixels: the difference, and its standard error."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from codebase.evaluate import Number, image_terms
+from codebase.report.numbers import hundredths
+
+NAMES = "nelbo", "kl", "rec"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The VAE and the GMVAE of one run id, over the images of a test set.
+
+    Args:
+        vae, gmvae: {"nelbo", "kl", "rec": Number}, standard errors over the images.
+        difference: the same of VAE − GMVAE, image by image.
+        better: share of the images that the GMVAE's nelbo is lower for.
+    """
+
+    run: int
+    vae: dict
+    gmvae: dict
+    difference: dict
+    better: float
+
+    @property
+    def unpaired_se(self):
+        """What the nelbo's difference would have for a standard error on different images."""
+        return math.hypot(self.vae["nelbo"].se, self.gmvae["nelbo"].se)
+
+
+def pairs(vaes, gmvaes, x, device):
+    """A `Pair` for every run id whose two checkpoints are on disk.
+
+    Args:
+        vaes, gmvaes: `Runs`.
+        x: (N, 784) in {0, 1}.
+    """
+    of_id = {run.id: run for run in gmvaes.found}
+    found = []
+    for run in vaes.found:
+        models = [r.model(device) for r in (run, of_id.get(run.id)) if r]
+        if len(models) == 2 and None not in models:
+            found.append(pair(run.id, *models, x))
+    return found
+
+
+def pair(run, vae, gmvae, x):
+    """Both models on the images x, (N, 784) in {0, 1}, with the same noise for z."""
+    ours, theirs = _terms(vae, x), _terms(gmvae, x)
+    difference = ours - theirs
+    better = (difference[0] > 0).double().mean().item()
+    return Pair(run, _numbers(ours), _numbers(theirs), _numbers(difference), better)
+
+
+def over_seeds(found, name="nelbo"):
+    """Mean of the pairs' differences and its standard error over the pairs; None without any."""
+    values = [pair.difference[name].value for pair in found]
+    return Number.of(values) if values else None
+
+
+def _terms(model, x):
+    """(3, N): nelbo, kl, rec."""
+    terms = image_terms(model, x)
+    return torch.cat([terms.sum(0, keepdim=True), terms])
+
+
+def _numbers(terms):
+    return {name: Number.of(row) for name, row in zip(NAMES, terms, strict=True)}
+
+
+def reading(found):
+    """What the pairs say, in words."""
+    mean = over_seeds(found)
+    n = len(found)
+    lower = "GMVAE" if mean.value > 0 else "VAE"
+    agree = sum((pair.difference["nelbo"].value > 0) == (mean.value > 0) for pair in found)
+    parts = ", ".join(f"{name} {hundredths(over_seeds(found, name))}" for name in ("kl", "rec"))
+    sentence = (
+        f"Over {n} pair{'s' if n > 1 else ''} of runs, VAE − GMVAE is **{hundredths(mean)}** nats "
+        f"({parts}): the {lower}'s nelbo is the lower one on average, and in {agree} of {n}."
+    )
+    if mean.se is None:
+        return f"{sentence} One pair has no standard error over seeds."
+    ratio = abs(mean.value) / mean.se if mean.se else math.inf
+    return f"{sentence} ± is the standard error over the pairs; 0 is {ratio:.1f} of them away."

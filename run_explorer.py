@@ -1,0 +1,27 @@
+"""Write explore.html, a page that draws with a trained model in the browser, for trained runs."""
+
+from codebase.flags import Parser, number, script
+
+
+def main():
+    p = Parser(description=__doc__, allow_abbrev=False)
+    p.add_argument("runs", nargs="+", metavar="RUN", help="a run's name in checkpoints/, or folder")
+    p.add_argument("--step", type=number(int, 0), help="of the checkpoint (default: the last)")
+    p.add_argument("--data_dir", default="data", help="folder of the data sets (default: data)")
+    p.add_argument(
+        "--export",
+        choices=["onnx"],
+        help="write encoder, decoder and classifier as ONNX files instead",
+    )
+    args = p.parse_args()
+
+    from codebase import explorer, export
+
+    if args.export:
+        export.write_all(args.runs, args.step)
+    else:
+        explorer.write_all(args.runs, args.step, args.data_dir)
+
+
+if __name__ == "__main__":
+    script(main)

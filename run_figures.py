@@ -1,0 +1,30 @@
+"""Draws what finished runs have learned: samples, latent maps, kl, calibration, outliers."""
+
+from codebase.flags import number, plain_parser, script
+
+
+def main():
+    p = plain_parser(__doc__)
+    add = p.add_argument
+    add("runs", nargs="+", metavar="RUN", help="a run's name, or its folder")
+    add("--out", default="figures", help="folder of the figures that compare several runs")
+    add("--only", nargs="+", default=[], metavar="FIGURE", help="names of figures (default: all)")
+    add("--data_dir", default="data", help="folder of the datasets")
+    add(
+        "--threads", type=number(int, 0, 1024), default=0, help="CPU threads; 0: torch's own choice"
+    )
+    args = p.parse_args()
+
+    from pathlib import Path
+
+    import torch
+
+    from codebase.book import draw_runs
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    draw_runs(args.runs, Path(args.out), args.data_dir, args.only)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,523 @@
+"""The explorer's page, in a real browser."""
+
+import json
+import subprocess
+import sys
+
+import browser as chromium
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from PIL import Image
+
+from codebase import checkpoints, data, evaluate, explorer, saved
+from codebase import utils as ut
+from codebase.errors import UserError
+from codebase.models.gmvae import GMVAE
+from codebase.models.ssvae import SSVAE
+from codebase.models.vae import VAE
+
+MODELS = {
+    "vae": lambda: VAE(z_dim=2),
+    "vae_of_12": lambda: VAE(z_dim=12),
+    "gmvae": lambda: GMVAE(z_dim=3, k=40),
+    "ssvae": lambda: SSVAE(),
+}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = chromium.find()
+    if path is None:
+        pytest.skip(f"needs a browser, one of {', '.join(chromium.NAMES)}")
+    started = chromium.Browser(path)
+    yield started
+    started.close()
+
+
+@torch.no_grad()
+def lively(model):
+    """The model with weights that make images differ, as training does."""
+    for net in (model.enc, model.dec, getattr(model, "cls", model.dec)):
+        for layer in net.net[::2]:
+            layer.weight.mul_(2)
+    return model
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, digits):
+    """{kind: (model, file)} of every kind of model."""
+    torch.manual_seed(0)
+    found = {}
+    for kind, make in MODELS.items():
+        model = lively(make())
+        model.name = f"model={kind}"
+        opened = saved.Saved(tmp_path_factory.mktemp(kind), model.eval(), 1234, "digits")
+        file = opened.folder / "explore.html"
+        file.write_text(explorer.page(opened, digits), encoding="utf-8")
+        found[kind] = model, file
+    return found
+
+
+def show(browser, pages, kind, **window):
+    model, file = pages[kind]
+    browser.open(file.as_uri(), **window)
+    return model
+
+
+def canvas(browser, name):
+    """Ink in [0, 1] of a 28 × 28 canvas, (784,)."""
+    data = browser.js(
+        f"Array.from(document.getElementById('{name}').getContext('2d')"
+        ".getImageData(0, 0, 28, 28).data).filter((_, i) => i % 4 === 0)"
+    )
+    return 1 - torch.tensor(data) / 255
+
+
+def state(browser):
+    z, y = browser.js("[Array.from(state.z), state.y]")
+    return torch.tensor(z), y
+
+
+def labels(model, y):
+    """What the model's nets take beside an image or a latent, for a label."""
+    return (torch.eye(10)[y].unsqueeze(0),) if hasattr(model, "cls") else ()
+
+
+@torch.no_grad()
+def drawn(model, z, y):
+    return model.compute_sigmoid_given(z.unsqueeze(0), *labels(model, y))[0]
+
+
+def mass_centre(x):
+    """(across, down) of an image's ink, in pixels."""
+    x = x.view(28, 28)
+    places = torch.arange(28) + 0.5
+    return (x.sum(0) @ places / x.sum()).item(), (x.sum(1) @ places / x.sum()).item()
+
+
+# The arithmetic
+
+
+def test_every_float16_is_read_right(browser, pages):
+    show(browser, pages, "vae")
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    expected = bits.view(np.float16).astype(float)
+    finite = np.isfinite(expected)  # no others are written
+    values = browser.js("Array.from(HALF, (v) => Number.isFinite(v) ? v : null)")
+    found = np.array([v for v, f in zip(values, finite, strict=True) if f])
+    assert np.array_equal(found, expected[finite])
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@torch.no_grad()
+def test_the_page_computes_what_pytorch_does(browser, pages, digits, kind):
+    """100 latents and images. Rounding to float16 may cost 0.01 in probability, and no more."""
+    model = show(browser, pages, kind)
+    torch.manual_seed(1)
+    z = model.sample_z(100)
+    x = data.grey(digits.test_x[:100])
+    y = torch.arange(100) % 10 if hasattr(model, "cls") else None
+    given = [z.tolist(), x.tolist(), [None] * 100 if y is None else y.tolist()]
+    browser.js(f"globalThis.given = {json.dumps(given)}; 0")
+    found = browser.js(
+        "given[0].map((z, i) => [given[1][i], given[2][i], z])"
+        ".map(([x, y, z]) => ({p: nets.decode(z, y), ...nets.encode(x, y),"
+        " q: nets.classify ? nets.classify(x) : []}))"
+        ".map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, Array.from(v)])))"
+    )
+    page = {name: torch.tensor([row[name] for row in found]) for name in found[0]}
+
+    def truth():
+        label = () if y is None else (torch.eye(10)[y],)
+        m, v = model.enc(x, *label)
+        q = model.cls(x).softmax(1) if label else torch.zeros(100, 0)
+        return {"p": model.compute_sigmoid_given(z, *label), "m": m, "v": v, "q": q}
+
+    exact = truth()
+    assert exact["p"].std() > 0.1  # not all one half
+    for name in ("p", "q"):
+        torch.testing.assert_close(page[name], exact[name], rtol=0, atol=1e-2)
+    for name in ("m", "v"):
+        torch.testing.assert_close(page[name], exact[name], rtol=1e-2, atol=1e-2)
+
+    # And against PyTorch with the same rounded weights: nothing but the order of sums differs.
+    kept = {key: value.clone() for key, value in model.state_dict().items()}
+    for p in model.parameters():
+        p.copy_(p.half().float())
+    rounded = truth()
+    model.load_state_dict(kept)
+    for name, value in page.items():
+        torch.testing.assert_close(value, rounded[name], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_what_the_page_says_of_the_latents(digits):
+    torch.manual_seed(0)
+    x = data.binarized_test(digits)
+    vae = lively(VAE(z_dim=5))
+    found = explorer.content(saved.Saved(None, vae, 1, "digits"), digits)
+    m, v = vae.enc(x)
+    # The bound's own kl, part by part, largest first.
+    assert sum(found["kl"]) == pytest.approx(vae.kl(None, m, v).mean().item(), rel=1e-5)
+    assert found["order"] == sorted(range(5), key=lambda d: -found["kl"][d])
+    assert (found["prior_m"], found["prior_s"]) == ([0] * 5, [1] * 5)
+
+    mixture = lively(GMVAE(z_dim=2, k=6))
+    found = explorer.content(saved.Saved(None, mixture, 1, "digits"), digits)
+    draws = mixture.sample_z(100_000)
+    for moment, ours in ((draws.mean(0), found["prior_m"]), (draws.std(0), found["prior_s"])):
+        torch.testing.assert_close(torch.tensor(ours), moment, rtol=0, atol=6 * 1.5 / 100_000**0.5)
+    z, _ = mixture.enc(x)
+    m, v = (t[0] for t in mixture.z_prior)
+    density = torch.stack([ut.log_normal(z, m[k], v[k]) for k in range(6)], dim=1)
+    counts = torch.bincount(density.argmax(1), minlength=6)
+    parts = found["components"]
+    assert parts["share"] == sorted(parts["share"], reverse=True)
+    for k, share, digit, purity in zip(
+        *(parts[name] for name in ("index", "share", "digit", "purity")), strict=True
+    ):
+        assert share == pytest.approx(counts[k].item() / 450)
+        ours = digits.test_y[density.argmax(1) == k]
+        assert purity == pytest.approx((ours == digit).float().mean().item(), rel=1e-6)
+        assert purity == pytest.approx(ours.bincount().max().item() / len(ours), rel=1e-6)
+
+
+def test_posteriors_are_at_the_likeliest_label(digits):
+    torch.manual_seed(0)
+    model = lively(SSVAE(z_dim=3))
+    x = data.binarized_test(digits)
+    m, v = evaluate.posteriors(model, x)
+    for i in (0, 100, 449):
+        y = model.cls(x[i]).argmax().item()
+        for found, expected in zip((m, v), model.enc(x[i : i + 1], *labels(model, y)), strict=True):
+            torch.testing.assert_close(found[i], expected[0])
+
+
+def test_a_weight_that_float16_cannot_hold_is_refused(digits):
+    model = VAE(z_dim=2)
+    model.dec.net[0].bias.data[0] = 1e6
+    with pytest.raises(UserError, match="beyond 65,504"):
+        explorer.page(saved.Saved(None, model, 1, "digits"), digits)
+
+
+# The page
+
+
+@pytest.mark.parametrize(
+    ("kind", "window"),
+    [
+        *((kind, "desktop") for kind in MODELS),
+        ("vae", "phone"),
+        ("ssvae", "phone"),
+        ("vae", "dark"),
+    ],
+)
+def test_it_opens_alone_and_without_complaint(browser, pages, kind, window):
+    options = {"phone": {"width": 390, "height": 844, "phone": True}, "dark": {"dark": True}}
+    model = show(browser, pages, kind, **options.get(window, {}))
+    assert pages[kind][1].stat().st_size < 3_000_000
+    assert browser.requests == [pages[kind][1].as_uri()]
+    assert browser.complaints == []
+    assert browser.js("document.documentElement.scrollWidth <= innerWidth")
+    z, y = state(browser)
+    torch.testing.assert_close(canvas(browser, "drawn"), drawn(model, z, y), rtol=0, atol=0.01)
+    paper, ink = browser.js(
+        "(({backgroundColor, color}) => [backgroundColor, color].map((c) => c.match(/\\d+/g)"
+        ".slice(0, 3).reduce((sum, v) => sum + Number(v), 0)))(getComputedStyle(document.body))"
+    )
+    assert (paper < ink) == (window == "dark")
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_everything_is_named_and_reached_by_keyboard(browser, pages, kind):
+    show(browser, pages, kind)
+    tree = browser.send("Accessibility.getFullAXTree")["nodes"]
+    roles = "button", "slider", "radio", "combobox", "image", "application", "table"
+    named = [n for n in tree if not n["ignored"] and n["role"]["value"] in roles]
+    assert len(named) > 20
+    assert not [n for n in named if not n.get("name", {}).get("value")]
+
+    reached = set()
+    for _ in range(80):
+        browser.press("Tab")
+        where, outline = browser.js(
+            "[document.activeElement.id || document.activeElement.tagName, "
+            "getComputedStyle(document.activeElement.closest('#labels label') ||"
+            " document.activeElement).outlineStyle]"
+        )
+        if where == "BODY":
+            break
+        assert outline != "none", f"the focus on {where} is not seen"
+        reached.add(where)
+    wanted = {"plane", "sample", "middle", "clear", "file", "slider-0", "slider-1", "BUTTON"}
+    wanted |= {"vae": set(), "gmvae": {"component"}, "ssvae": {"INPUT"}}.get(kind, {"across", "up"})
+    if kind in ("ssvae", "vae_of_12"):
+        wanted -= {"slider-0", "slider-1"}  # perhaps among those folded away
+    assert wanted <= reached
+
+
+@pytest.mark.parametrize("hand", ["mouse", "touch"])
+def test_dragging_over_the_plane_draws_what_is_there(browser, pages, hand):
+    phone = {"width": 390, "height": 844, "phone": True} if hand == "touch" else {}
+    model = show(browser, pages, "vae", **phone)
+    x, y = browser.centre("#plane")
+    width = browser.js("document.getElementById('plane').getBoundingClientRect().width")
+    unit = width / 7  # of the prior's standard deviation, in pixels: the plane shows ±3.5
+    path = [(x, y), (x + unit / 2, y), (x + unit, y - 2 * unit)]
+    (browser.drag if hand == "mouse" else browser.touch)(path)
+    z, _ = state(browser)
+    torch.testing.assert_close(z, torch.tensor([1.0, 2.0]), rtol=0, atol=2 / unit)
+    torch.testing.assert_close(canvas(browser, "drawn"), drawn(model, z, None), rtol=0, atol=0.01)
+    shown = browser.js("Array.from(document.querySelectorAll('.slider'), (s) => s.textContent)")
+    assert any(text.startswith("z1") and text.endswith(f"{z[0]:.2f}") for text in shown)
+    assert browser.complaints == []
+
+
+def test_arrow_keys_move_the_plane_and_the_sliders(browser, pages):
+    show(browser, pages, "vae")
+    browser.js("document.getElementById('plane').focus()")
+    for key, shift, expected in [
+        ("ArrowRight", False, [0.1, 0.0]),
+        ("ArrowUp", True, [0.1, 0.5]),
+        ("ArrowLeft", True, [-0.4, 0.5]),
+        ("ArrowDown", False, [-0.4, 0.4]),
+        ("Home", False, [0.0, 0.0]),
+    ]:
+        browser.press(key, shift=shift)
+        assert state(browser)[0].tolist() == pytest.approx(expected, abs=1e-6)
+    browser.frames()
+    label = browser.js("document.getElementById('plane').getAttribute('aria-label')")
+    assert label == "Latent plane, z1 0.00, z2 0.00"
+    browser.js("document.getElementById('slider-1').focus()")
+    browser.press("ArrowRight")
+    assert state(browser)[0].tolist() == pytest.approx([0, 0.05], abs=1e-6)
+
+
+def test_the_plane_of_two_other_dimensions(browser, pages):
+    show(browser, pages, "vae_of_12")
+    order = browser.js("content.order")
+    assert browser.js("[across.value, up.value].map(Number)") == order[:2]
+    browser.js("across.value = content.order[5]; across.dispatchEvent(new Event('change'))")
+    x, y = browser.centre("#plane")
+    browser.drag([(x, y), (x + 20, y)])
+    z, _ = state(browser)
+    assert [i for i, v in enumerate(z.tolist()) if abs(v) > 0.1] == [order[5]]
+
+
+def test_a_digit_and_a_component_are_chosen(browser, pages):
+    model = show(browser, pages, "ssvae")
+    before = canvas(browser, "drawn")
+    browser.js("document.querySelector('#labels input[value=\"7\"]').click()")
+    browser.frames()
+    z, y = state(browser)
+    assert y == 7
+    torch.testing.assert_close(canvas(browser, "drawn"), drawn(model, z, 7), rtol=0, atol=0.01)
+    assert (canvas(browser, "drawn") - before).abs().max() > 0.05
+
+    model = show(browser, pages, "gmvae")
+    browser.js("component.value = 1; component.dispatchEvent(new Event('change'))")
+    browser.frames()
+    z, _ = state(browser)
+    k = browser.js("content.components.index[1]")
+    torch.testing.assert_close(z, model.z_prior[0][0, k], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(canvas(browser, "drawn"), drawn(model, z, None), rtol=0, atol=0.01)
+    browser.js("document.getElementById('sample').click()")
+    assert not torch.equal(state(browser)[0], z)
+
+
+def test_samples_come_from_the_prior(browser, pages):
+    show(browser, pages, "vae")
+    n = 4_000
+    z = browser.js(
+        f"Array.from({{length: {n}}}, () => {{ sample.click(); return Array.from(state.z); }})"
+    )
+    z = torch.tensor(z)
+    assert z.mean(0).abs().max() < 6 / n**0.5
+    assert (z.var(0) - 1).abs().max() < 6 * (2 / n) ** 0.5
+
+
+# An image of one's own
+
+
+@pytest.mark.parametrize("hand", ["mouse", "touch"])
+def test_a_drawing_is_placed_encoded_and_classified(browser, pages, hand):
+    phone = {"width": 390, "height": 844, "phone": True} if hand == "touch" else {}
+    model = show(browser, pages, "ssvae", **phone)
+    x, y = browser.centre("#pad")
+    path = [(x - 30 + i, y - 40 + 3 * i) for i in range(0, 25, 2)]  # a stroke off the middle
+    (browser.drag if hand == "mouse" else browser.touch)(path)
+    seen = canvas(browser, "seen")
+    assert mass_centre(seen) == pytest.approx((14, 14), abs=0.2)
+    rows = (seen.view(28, 28) > 0.05).any(1).nonzero()[:, 0]
+    assert 20 <= rows[-1] - rows[0] + 1 <= 21  # twenty pixels, wherever they fall
+    with torch.no_grad():
+        q = model.cls(seen).softmax(0)
+        label = q.argmax().item()
+        m, _ = model.enc(seen.unsqueeze(0), *labels(model, label))
+        again = model.compute_sigmoid_given(m, *labels(model, label))[0]
+    bars = browser.js("Array.from(bars.rows, (r) => parseFloat(r.lastChild.textContent) / 100)")
+    torch.testing.assert_close(torch.tensor(bars), q, rtol=0, atol=0.02)
+    assert f"a {label}, with" in browser.js("verdict.textContent")
+    torch.testing.assert_close(canvas(browser, "again"), again, rtol=0, atol=0.03)
+    assert state(browser)[1] == label  # the explorer goes on from there
+    torch.testing.assert_close(state(browser)[0], m[0], rtol=0.05, atol=0.05)
+    assert browser.complaints == []
+
+    browser.js("document.getElementById('clear').click()")
+    assert canvas(browser, "seen").max() == 0
+    assert "Draw a digit" in browser.js("verdict.textContent")
+
+
+def file_of(path, pixels):
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return path
+
+
+def give(browser, path):
+    """Chooses a file as a person would in the dialog."""
+    browser.js("verdict.textContent = 'waiting'")
+    document = browser.send("DOM.getDocument")["root"]["nodeId"]
+    node = browser.send("DOM.querySelector", nodeId=document, selector="#file")["nodeId"]
+    browser.send("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+    browser.wait_for(lambda: browser.js("verdict.textContent !== 'waiting'"))
+    browser.frames()
+
+
+def test_an_image_file_becomes_the_digit_it_shows(browser, pages, mnist, tmp_path):
+    """A test image ten times as large, anywhere on paper, dark on light or light on dark."""
+    show(browser, pages, "ssvae")
+    for i, ground in ((0, 255), (1, 0), (2, 230)):
+        x = mnist.test_x[i].view(28, 28).numpy()
+        large = np.kron(x.astype(float) / 255, np.ones((10, 10)))
+        sheet = np.zeros((500, 400))
+        sheet[150:430, 20:300] = large
+        ink = 20 if ground else 255
+        file = file_of(tmp_path / f"{i}.png", ground + (ink - ground) * sheet)
+        give(browser, file)
+        seen, wanted = canvas(browser, "seen"), data.grey(mnist.test_x[i])
+        assert (seen - wanted).abs().mean() < 0.03
+        assert torch.corrcoef(torch.stack([seen, wanted]))[0, 1] > 0.93
+        assert browser.complaints == []
+
+
+def test_a_file_of_mnist_s_own_size_is_taken_as_it_is(browser, pages, digits, tmp_path):
+    show(browser, pages, "ssvae")
+    x = digits.test_x[3].view(28, 28)
+    give(browser, file_of(tmp_path / "x.png", x.numpy()))
+    torch.testing.assert_close(canvas(browser, "seen"), data.grey(x.flatten()), rtol=0, atol=0.01)
+
+
+def test_a_file_that_shows_nothing_says_so(browser, pages, tmp_path):
+    show(browser, pages, "ssvae")
+    (tmp_path / "no.png").write_text("no image", encoding="utf-8")
+    give(browser, tmp_path / "no.png")
+    assert browser.js("verdict.textContent") == "no.png is no image that this browser reads."
+    give(browser, file_of(tmp_path / "blank.png", np.full((50, 60), 200)))
+    assert browser.js("verdict.textContent") == "blank.png shows nothing but paper."
+    assert browser.complaints == []
+
+
+def test_a_test_image_is_taken_pixel_by_pixel(browser, pages, digits):
+    show(browser, pages, "vae")
+    button = "button[aria-label=\\'test image of a 4\\']"
+    browser.js(f"document.querySelector('{button}').click()")
+    x = digits.test_x[(digits.test_y == 4).nonzero()[0, 0]]
+    torch.testing.assert_close(canvas(browser, "seen"), data.grey(x), rtol=0, atol=0.01)
+    with torch.no_grad():
+        m, _ = pages["vae"][0].enc(data.grey(x).unsqueeze(0))
+    torch.testing.assert_close(state(browser)[0], m[0], rtol=0.02, atol=0.02)
+
+
+# Odd models
+
+
+def test_a_classifier_alone_has_no_latent_space(browser, tmp_path, digits):
+    model = SSVAE(gen_weight=0)
+    model.name = "</script><script>document.title = 'broken'</script>"
+    file = tmp_path / "explore.html"
+    opened = saved.Saved(tmp_path, model, 1, "digits")
+    file.write_text(explorer.page(opened, digits), encoding="utf-8")
+    assert file.stat().st_size < 1_000_000
+    browser.open(file.as_uri())
+    hidden = browser.js(
+        "['latent', 'reconstruction', 'bars'].map((id) => document.getElementById(id).hidden)"
+    )
+    assert hidden == [True, True, False]
+    assert browser.js("title.textContent") == model.name
+    assert browser.js("document.title") != "broken"
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize("z", [1, 150])
+def test_few_and_many_dimensions(browser, tmp_path, digits, z):
+    model = VAE(z_dim=z)
+    file = tmp_path / "explore.html"
+    opened = saved.Saved(tmp_path, model, 1, "digits")
+    file.write_text(explorer.page(opened, digits), encoding="utf-8")
+    browser.open(file.as_uri())
+    assert browser.js("document.querySelectorAll('.slider').length") == min(z, 100)
+    assert browser.js(
+        "plane.axes().length === 2 && document.getElementById('plane').parentElement.hidden"
+    ) == (z == 1)
+    assert browser.complaints == []
+
+
+# The script
+
+
+def test_from_the_command_line(run, tmp_path):
+    trained = run("run_vae.py", "--iter_max", 2, "--iter_save", 1, "--dataset", "digits", "--z", 2)
+    assert trained.returncode == 0, trained.stderr
+    (folder,) = (tmp_path / "checkpoints").iterdir()
+    done = run("run_explorer.py", folder.name, folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("explore.html: ") == 2
+    page = (folder / "explore.html").read_text(encoding="utf-8")
+    assert '"step": 2' in page
+    assert '"data": "digits"' in page
+    assert run("run_explorer.py", folder.name, "--step", 1).returncode == 0
+    assert '"step": 1' in (folder / "explore.html").read_text(encoding="utf-8")
+    exported = run("run_explorer.py", folder.name, "--export", "onnx")
+    assert exported.returncode == 0, exported.stderr
+    assert {p.name for p in folder.glob("*.onnx")} == {"encoder.onnx", "decoder.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["nowhere"], "There is no run nowhere"),
+        ([], "required: RUN"),
+        (["x", "--step", "-1"], "--step: expected a whole number, at least 0, got '-1'"),
+        (["x", "--export", "pdf"], "invalid choice: 'pdf'"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(run, flags, complaint):
+    done = run("run_explorer.py", *flags)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("run_explorer.py: error: ")
+    assert complaint in line
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['run_explorer.py', '--help']\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_checkpoint_of_another_script(run, tmp_path, mnist):
+    """No flags.json: MNIST, and every net trained."""
+    checkpoints.make_folder(tmp_path / "mine")
+    checkpoints.save(tmp_path / "mine" / "model-00005.pt", GMVAE(k=3).state_dict())
+    done = run("run_explorer.py", "mine", "--data_dir", ROOT / "data")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "mine" / "explore.html").read_text(encoding="utf-8")
+    assert '"kind": "GMVAE"' in page
+    assert '"data": "mnist"' in page

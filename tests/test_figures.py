@@ -1,0 +1,271 @@
+"""Every figure is drawn where it applies, whole and legible; what cannot be drawn says why."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from PIL import Image
+
+from codebase import book, checkpoints, records
+from codebase.errors import UserError
+from codebase.figures import grid, style
+from codebase.figures.captions import CAPTIONS
+from codebase.models.gmvae import GMVAE
+from codebase.models.ssvae import SSVAE
+from codebase.models.vae import VAE
+from codebase.study import Study
+
+MODELS = {
+    "vae": lambda: VAE(z_dim=3),
+    "vae-plane": lambda: VAE(z_dim=2),
+    "gmvae": lambda: GMVAE(z_dim=3, k=12),
+    "gmvae-plane": lambda: GMVAE(z_dim=2, k=40),
+    "ssvae": lambda: SSVAE(),
+    "ssvae-classifier": lambda: SSVAE(gen_weight=0),
+}
+GENERATIVE = {"samples", "reconstructions", "kl_per_dimension", "traversals", "interpolation"}
+GENERATIVE |= {"arithmetic", "likelihood", "outliers"}
+FLAT, PLANE = {"pca", "tsne"}, {"map", "manifold"}
+MIXTURE, CLASSIFIER = {"components", "clustering"}, {"calibration", "mistakes"}
+LABELS = {"class_conditional", "style_transfer"}
+EXPECTED = {
+    "vae": GENERATIVE | FLAT,
+    "vae-plane": GENERATIVE | PLANE,
+    "gmvae": GENERATIVE | FLAT | MIXTURE,
+    "gmvae-plane": GENERATIVE | PLANE | MIXTURE,
+    "ssvae": GENERATIVE | FLAT | CLASSIFIER | LABELS,
+    "ssvae-classifier": CLASSIFIER,
+}
+MOST_PIXELS = style.DPI * 9  # a page is 11 inches high
+
+
+def study(kind, digits, seed=0):
+    torch.manual_seed(seed)
+    return Study(MODELS[kind](), digits, f"model={kind}")
+
+
+def whole(fig):
+    """Nothing sticks out of the figure's edges."""
+    box = fig.get_tightbbox()  # inches
+    width, height = fig.get_size_inches()
+    return min(box.x0, box.y0, width - box.x1, height - box.y1) > -0.01
+
+
+def smallest_type(fig):
+    return min(t.get_fontsize() for t in fig.findobj(lambda a: hasattr(a, "get_fontsize")))
+
+
+def check_png(path):
+    picture = Image.open(path)
+    width, height = picture.size
+    assert width == round(style.WIDTH * style.DPI)
+    assert 300 < height < MOST_PIXELS
+    assert picture.info["dpi"] == pytest.approx((style.DPI, style.DPI), abs=0.1)
+    ink = np.asarray(picture.convert("L")) < 200
+    assert 0.002 < ink.mean() < 0.9
+
+
+def check_svg(path):
+    text = path.read_text(encoding="utf-8")
+    width, height = re.search(r'<svg[^>]*width="([\d.]+)pt" height="([\d.]+)pt"', text).groups()
+    assert float(width) == style.WIDTH * 72
+    assert 72 < float(height) < MOST_PIXELS
+    assert len(text) < 1_000_000  # dense layers are one picture
+    assert text.count("<path") + text.count("<image") > 3
+
+
+def test_every_figure_has_a_caption():
+    assert set(CAPTIONS) == set(book.FIGURES) | set(book.COMPARISONS)
+    for title, sentence in CAPTIONS.values():
+        assert title
+        assert sentence.endswith(".")
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_what_applies_is_drawn_whole(kind, digits, here):
+    """Every figure of a model on the screen: complete, of the stated size, in readable type."""
+    subject = study(kind, digits)
+    applicable = {name for name, (_, applies) in book.FIGURES.items() if applies(subject)}
+    assert applicable == EXPECTED[kind]
+    faults = []
+    for name in sorted(applicable):
+        with style.styled():
+            fig, numbers = book.render(name, subject)
+            style.save(fig, here, name, kinds=["png"])
+        check_png(here / f"{name}.png")
+        faults += [f"{name} is cut off"] * (not whole(fig))
+        faults += [f"{name} has small type"] * (smallest_type(fig) < 5)
+        faults += [f"{name} has no title"] * (not (fig.get_suptitle() or fig.axes[0].get_title()))
+        json.dumps(numbers, allow_nan=False)
+    assert not faults
+
+
+def test_comparisons_take_what_differs_in_one_setting(digits, here):
+    settings = [(2, 1), (5, 1), (3, 1), (3, 1), (3, 4), (3, 0.5)]  # z, β
+    studies = [Study(VAE(z_dim=z, beta=b), digits, f"{z} {b}") for z, b in settings]
+    studies += [Study(GMVAE(z_dim=3, k=k), digits, f"k {k}") for k in (4, 7)]
+    studies += [study("ssvae", digits)]
+    assert [s.z_dim for s in book.alike(studies, "z")["vae"]] == [2, 5, 3]
+    assert [s.model.beta for s in book.alike(studies, "beta")["vae"]] == [1, 4, 0.5]
+    assert [s.model.k for s in book.alike(studies, "k")["gmvae"]] == [4, 7]
+    book.compare(studies, here)
+    drawn = {"samples_by_z_vae", "rate_distortion_vae", "clustering_by_k_gmvae"}
+    assert {p.stem for p in here.glob("*.png")} == drawn
+    for name in drawn:
+        check_png(here / f"{name}.png")
+        check_svg(here / f"{name}.svg")
+    numbers = records.read(here / "numbers.json")
+    assert [run["beta"] for run in numbers["rate_distortion_vae"]["runs"]] == [0.5, 1, 4]
+    with style.styled():
+        for name, setting in [("samples_by_z", "z"), ("rate_distortion", "beta")]:
+            fig, _ = book.render(name, book.alike(studies, setting)["vae"])
+            fig.draw_without_rendering()
+            assert whole(fig), name
+
+
+def test_one_run_alone_has_nothing_to_compare(digits, here):
+    book.compare([study("vae", digits)], here / "out")
+    assert not (here / "out").exists()
+
+
+def test_drawing_leaves_the_random_numbers_alone_and_repeats(digits, here):
+    subject, names = study("gmvae", digits), ["samples", "kl_per_dimension", "likelihood"]
+    before = torch.get_rng_state()
+    book.draw(subject, here / "one", names)
+    assert torch.equal(torch.get_rng_state(), before)
+    book.draw(study("gmvae", digits), here / "two", names)
+    files = sorted(p.name for p in (here / "one").iterdir())
+    assert files == sorted(
+        [*(f"{n}.{kind}" for n in names for kind in ("png", "svg")), "index.md", "numbers.json"]
+    )
+    for name in files:
+        assert (here / "one" / name).read_bytes() == (here / "two" / name).read_bytes()
+    for name in names:
+        check_svg(here / "one" / f"{name}.svg")
+        assert f"]({name}.png)" in (here / "one" / "index.md").read_text(encoding="utf-8")
+
+
+def test_a_grid_s_labels_stand_at_its_digits(digits):
+    """Each digit's corner is where its pixels begin, with and without gaps between rows."""
+    images = torch.zeros(6, 784)
+    images[:, 0] = 1  # the upper left pixel
+    with style.styled():
+        ax = style.figure(2).subplots()
+        corners = style.digits(ax, images, 2, ["a", "b"], ["x", "y", "z"], gaps=[0])
+    pixels = ax.images[0].get_array()
+    for x, y in corners:
+        assert pixels[int(y + 0.5), int(x + 0.5)] == 0
+    assert (pixels == 0).sum() == 6
+    assert ax.get_xticks().tolist() == sorted({x + 14 for x, _ in corners})
+    assert grid(images, 2).shape[1] == pixels.shape[1]
+
+
+# From the disk
+
+
+def keep(name, model, **flags):
+    """Leaves behind what a run does, under checkpoints/."""
+    folder = checkpoints.ROOT / name
+    folder.mkdir(parents=True)
+    checkpoints.save(folder / "model-00007.pt", model.state_dict())
+    records.write(folder / "flags.json", {"data": "digits", "seed": 3} | flags)
+    return folder
+
+
+RUNS = {
+    "model=vae_z=03_run=0000": (lambda: VAE(z_dim=3, beta=4.0), {"beta": 4.0}),
+    "model=gmvae_z=02_k=005_run=0000": (lambda: GMVAE(z_dim=2, k=5), {}),
+    "model=ssvae_gw=000_cw=100_run=0000": (lambda: SSVAE(gen_weight=0), {"gw": 0.0}),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_is_studied_as_it_was_trained(name, here):
+    build, flags = RUNS[name]
+    model = build()
+    folder = keep(name, model, **flags)
+    for run in (name, str(folder), str(folder.resolve())):
+        study, found = book.open_study(run)
+        assert found.resolve() == folder.resolve()
+        assert (study.name, study.kind, study.seed) == (name, name.split("=")[1].split("_")[0], 3)
+        assert study.dataset.name == "digits"
+        for setting in ("beta", "gen_weight"):
+            if hasattr(model, setting):
+                assert getattr(study.model, setting) == getattr(model, setting)
+
+
+def test_mistakes_are_clear_sentences(here):
+    name = "model=vae_z=03_run=0000"
+    folder = keep(name, VAE(z_dim=3))
+    with pytest.raises(UserError, match=r"--only cats: the figures are samples,"):
+        book.draw_runs([name], here / "figures", only=["cats", "samples"])
+    for wrong in ("", "model=vae_z=3"):
+        with pytest.raises(UserError, match=rf"no run '{wrong}'.*{name}"):
+            book.open_study(wrong)
+    for flags in ({"seed": "many"}, {"beta": -1}, {"gw": None}):
+        records.write(folder / "flags.json", {"data": "digits"} | flags)
+        with pytest.raises(UserError, match=r"flags\.json is no run's"):
+            book.open_study(name)
+
+
+def test_the_command_line(run, tmp_path):
+    """Figures at the end of a training, then of two finished runs and what compares them."""
+    flags = "--dataset", "digits", "--iter_max", 2
+    done = run("run_ssvae.py", *flags, "-gw", 0, "--figures", 1)
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.glob("checkpoints/*/figures")
+    expected = {f"{n}.{kind}" for n in CLASSIFIER for kind in ("png", "svg")}
+    assert {p.name for p in folder.iterdir()} == expected | {"index.md", "numbers.json"}
+    for file in expected:
+        (check_png if file.endswith("png") else check_svg)(folder / file)
+
+    for z in (2, 3):
+        assert run("run_vae.py", *flags, "--z", z).returncode == 0
+    names = [f"model=vae_z={z:02d}_run=0000_data=digits" for z in (2, 3)]
+    figures = tmp_path / "checkpoints" / names[1] / "figures"
+    only = "--only", "samples", "samples_by_z"
+    done = run("run_figures.py", names[0], tmp_path / "checkpoints" / names[1], *only)
+    assert done.returncode == 0, done.stderr
+    check_png(figures / "samples.png")
+    check_png(tmp_path / "figures" / "samples_by_z_vae.png")
+    # What is drawn later joins what is there.
+    assert run("run_figures.py", names[1], "--only", "kl_per_dimension").returncode == 0
+    index = (figures / "index.md").read_text(encoding="utf-8")
+    assert index.index("](samples.png)") < index.index("](kl_per_dimension.png)")
+    numbers = json.loads((figures / "numbers.json").read_text(encoding="utf-8"))
+    assert numbers.keys() == {"samples", "kl_per_dimension"}
+    kl = numbers["kl_per_dimension"]
+    assert sum(kl["kl_per_dimension"]) == pytest.approx(kl["kl"], rel=1e-5)
+
+    for wrong, complaint in [
+        (["model=vae_z=04_run=0000"], "There is no run"),
+        ([names[0], "--only", "cats"], "the figures are"),
+        ([], "required: RUN"),
+    ]:
+        done = run("run_figures.py", *wrong)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert complaint in line
+
+
+# The README's gallery
+
+
+def test_the_gallery_is_what_its_command_writes():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
+    gallery = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gallery)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert gallery.updated(readme) == readme
+    named = {name for name, _ in gallery.PICTURES}
+    assert named <= set(CAPTIONS)
+    files = sorted((ROOT / "docs" / "gallery").glob("*"))
+    assert {p.stem for p in files} <= named
+    assert sum(p.stat().st_size for p in files) < 3_000_000
+    for path in files:
+        check_png(path)
