@@ -368,6 +368,7 @@ def test_only_what_is_missing_is_trained(here, monkeypatch):
     assert modes == [("run_gmvae.py", "0"), ("run_ssvae.py", "1")]
 
 
+@pytest.mark.slow  # .ci/run does the same at full length
 def test_everything_from_an_empty_folder(start, tmp_path):
     flags = "--train", "--runs", 1, "--dataset", "digits", "--iter_max", 2
     process = start("run_report.py", *flags)
