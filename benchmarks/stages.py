@@ -7,6 +7,7 @@ MODELS = "vae", "gmvae", "ssvae_gw1", "ssvae_gw0"
 GROWTH_STEPS = 250, 500, 1_000, 2_000, 4_000
 GROWTH_BATCHES = 10, 25, 50, 97, 200, 400, 800, 1_600
 GROWTH_K = 250, 500, 1_000, 5_000
+RETREAT = 100  # iterations within which a run notices that it lost a core
 
 
 def checks(setting, models, quick):
@@ -68,14 +69,13 @@ def beside_a_busy_process(setting):
     One training was under way when the other process came, one starts beside it.
     """
     spec = setting.spec(side="project", model="vae")
-    alone, disturbed, late = [], [], []
     with measure.workers({"vae": spec}) as started:
         vae = started["vae"]
         vae.run(seconds=setting.seconds)
-        for _ in range(setting.rounds):
-            alone.append(_rate(vae, setting))
-            with measure.busy_process():
-                disturbed.append(_rate(vae, setting))
+        alone = [_rate(vae, setting) for _ in range(setting.rounds)]
+        with measure.busy_process():
+            vae.run(steps=RETREAT)
+            disturbed = [_rate(vae, setting) for _ in range(setting.rounds)]
         with measure.busy_process(), measure.workers({"vae": spec}) as beside:
             late = [_rate(beside["vae"], setting) for _ in range(setting.rounds)]
     rates = measure.Rates({"alone": alone, "disturbed": disturbed, "late": late}, {}, {})
