@@ -13,7 +13,7 @@ from test_data import write_idx
 from codebase import checkpoints, data, datasets, resume, runs, train
 from codebase.errors import UserError
 from codebase.flags import parser
-from results.table import numbers
+from codebase.summary import numbers
 
 SHORT, LONG = 100, 10_000
 FORMS = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.slow)]
@@ -249,6 +249,6 @@ def test_results_json(examples, here, capsys):
     def trial(content):
         path.write_bytes(content)
         for group in numbers(path).values():
-            assert all(isinstance(value, float) for value in group.values())
+            assert all(isinstance(n.value, float) for n in group.values())
 
     fuzz(spoiled_json(good), examples, trial, capsys)
