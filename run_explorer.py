@@ -1,13 +1,13 @@
 """Write explore.html, a page that draws with a trained model in the browser, for trained runs."""
 
-from codebase.flags import Parser, number, script
+from codebase.flags import number, plain_parser, script
 
 
 def main():
-    p = Parser(description=__doc__, allow_abbrev=False)
+    p = plain_parser(__doc__)
     p.add_argument("runs", nargs="+", metavar="RUN", help="a run's name in checkpoints/, or folder")
     p.add_argument("--step", type=number(int, 0), help="of the checkpoint (default: the last)")
-    p.add_argument("--data_dir", default="data", help="folder of the data sets (default: data)")
+    p.add_argument("--data_dir", default="data", help="folder of the datasets")
     p.add_argument(
         "--export",
         choices=["onnx"],

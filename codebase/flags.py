@@ -75,12 +75,7 @@ def parser(description, *, iter_max):
     add("--batch_size", type=number(int, 1, 10_000), default=97, help="images per minibatch")
     add("--lr", type=number(float, above=0), default=1e-3, help="Adam's learning rate")
     add("--seed", type=number(int, 0, 2**32 - 1), help="random seed (default: the run id)")
-    add(
-        "--threads",
-        type=number(int, 0, 1024),
-        default=0,
-        help="CPU threads; 0: one for every core that no other process is using",
-    )
+    _add_threads(add)
     _add_device(add)
     add(
         "--precision",
@@ -141,6 +136,15 @@ def parser(description, *, iter_max):
     return p, model
 
 
+def _add_threads(add):
+    add(
+        "--threads",
+        type=number(int, 0, 1024),
+        default=0,
+        help="CPU threads; 0: one for every core that no other process is using",
+    )
+
+
 def _add_device(add):
     add(
         "--device",
@@ -177,12 +181,7 @@ def report_parser(description):
     add("--runs", type=number(int, 1, 10_000), default=5, help="runs per experiment, 0 … N − 1")
     add("--iter_max", type=number(int, 1), help="training iterations (default: each script's own)")
     add("--jobs", type=number(int, 1, 1024), default=1, help="runs trained at a time")
-    add(
-        "--threads",
-        type=number(int, 0, 1024),
-        default=0,
-        help="CPU threads of a process; 0: torch's own choice",
-    )
+    _add_threads(add)
     _add_device(add)
     add("--out", default="report", help="folder for report.md, report.html and results.json")
     _add_data(p)
