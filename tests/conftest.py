@@ -80,6 +80,17 @@ def nursery():
         yield started
 
 
+@pytest.fixture(scope="session")
+def whole(nursery, tmp_path_factory):
+    """What an undisturbed short run of the VAE leaves behind (tests/faults)."""
+    from short_runs import SCRIPTS, outcome
+
+    cwd = tmp_path_factory.mktemp("whole")
+    process = nursery.run("run_vae.py", *SCRIPTS["run_vae.py"], cwd=cwd)
+    assert process.status == 0, process.err
+    return outcome(cwd)
+
+
 # The grader: `pytest tests/grading --submission X.zip` judges that instead of testing the grader.
 
 

@@ -28,15 +28,6 @@ def own_disk():
         pytest.skip("no process here may mount a file system")
 
 
-@pytest.fixture(scope="module")
-def whole(nursery, tmp_path_factory):
-    """What the undisturbed run leaves behind."""
-    cwd = tmp_path_factory.mktemp("whole")
-    process = nursery.run(VAE, *FLAGS, cwd=cwd)
-    assert process.status == 0, process.err
-    return outcome(cwd)
-
-
 def assert_intact(folder, whole):
     """Every file in a run's folder is whole, and as it would have been without the fault."""
     for path in folder.iterdir():

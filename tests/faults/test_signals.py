@@ -13,15 +13,6 @@ FLAGS = SCRIPTS[VAE]
 LONG = [*FLAGS, "--iter_max", 10**6, "--iter_save", 200]
 
 
-@pytest.fixture(scope="module")
-def whole(nursery, tmp_path_factory):
-    """What the undisturbed run leaves behind."""
-    cwd = tmp_path_factory.mktemp("whole")
-    process = nursery.run(VAE, *FLAGS, cwd=cwd)
-    assert process.status == 0, process.err
-    return outcome(cwd)
-
-
 def in_training(folder):
     return lambda: list(folder.glob("checkpoints/*/model-00200.pt"))
 
