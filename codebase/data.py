@@ -83,7 +83,8 @@ class Batches:
 
     def take(self, positions):
         """The minibatch at those positions: binary x (B, 784) float32, y (B, …)."""
-        return binarize(self.x[positions], self.generator), self.y[positions]
+        x, y = (t.index_select(0, positions) for t in (self.x, self.y))  # copies row by row
+        return binarize(x, self.generator), y
 
     def draw(self):
         """The next minibatch."""
