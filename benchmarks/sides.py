@@ -44,7 +44,7 @@ def textbook_model(model, k=500):
     return textbook.VAE(z_dim=10) if model == "vae" else textbook.GMVAE(z_dim=10, k=k)
 
 
-def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_look=None):
+def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_step=None):
     """The scripts' own loop, on their own data path, until the bar raises."""
     cpu = torch.device("cpu")
     loader = data.Batches(dataset.train_x, dataset.train_y, batch, data.generator(seed))
@@ -60,7 +60,7 @@ def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_lo
         None,
         y_status=y_status,
         precision=resolve(precision, cpu),
-        on_look=on_look,
+        on_step=on_step,
     )
 
 

@@ -116,7 +116,7 @@ class Run(Place):
             state_path=self.state_path,
             save_every_seconds=args.save_every_seconds,
             on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
-            on_look=None if args.threads else threads.Retreat(),
+            on_step=None if args.threads else threads.Retreat(),
         )
 
     def finish(self, numbers, **extra):

@@ -59,18 +59,31 @@ def take(asked, free=None):
 class Retreat:
     """Goes down to one thread once steps take four times as long as they did.
 
-    Called with the seconds trained so far, after every so many steps. Both those and the seconds
-    computed count: threads that wait for each other compute, a process that was stopped does not.
+    Called after every step with the seconds trained so far. Each stretch of steps is held against
+    the fastest before it, and one that has lasted too long is not waited for. Both its seconds and
+    those computed count: threads that wait for each other compute, a process that was stopped
+    does not.
     """
 
+    STRETCH = 50  # steps
+    SLOWER = 4  # times
+
     def __init__(self):
-        self.before, self.best = (0.0, time.process_time()), math.inf
+        self.most = math.inf  # seconds that a stretch may take
+        self._begin(0.0)
+
+    def _begin(self, seconds):
+        self.steps, self.began, self.computed = 0, seconds, time.process_time()
 
     def __call__(self, seconds):
-        now = seconds, time.process_time()
-        wall, computed = (b - a for a, b in zip(self.before, now, strict=True))
-        took, self.before = min(wall, computed / torch.get_num_threads()), now
-        if took > 4 * self.best and torch.get_num_threads() > 1:
+        self.steps += 1
+        took = seconds - self.began
+        if self.steps < self.STRETCH and took <= self.most:
+            return
+        took = min(took, (time.process_time() - self.computed) / torch.get_num_threads())
+        if took > self.most and torch.get_num_threads() > 1:
             torch.set_num_threads(1)
             print("\nAnother process is using the cores: going on with one thread.")
-        self.best = min(self.best, took)
+        if self.steps == self.STRETCH:
+            self.most = min(self.most, self.SLOWER * took)
+            self._begin(seconds)

@@ -43,7 +43,7 @@ def train(
     state_path=None,
     save_every_seconds=math.inf,
     on_checkpoint=None,
-    on_look=None,
+    on_step=None,
 ):
     """Minimizes model.loss by Adam, one redrawn binary minibatch a step.
 
@@ -72,7 +72,7 @@ def train(
             Needs `data.Batches`.
         save_every_seconds: at least that long between two writings of it.
         on_checkpoint: called with the iteration after each checkpoint.
-        on_look: called with the seconds trained so far every LOOK_EVERY iterations.
+        on_step: called with the seconds trained so far after every iteration.
     Returns:
         Trained.
     Raises:
@@ -124,13 +124,13 @@ def train(
                 bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in summaries.items()})
                 log_summaries(writer, summaries, step)
                 unlooked.clear()
-                if on_look and step % LOOK_EVERY == 0:
-                    on_look(clock.so_far())
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
                         save(checkpoint)
                     saved_at = time.monotonic()
+            if on_step:
+                on_step(clock.so_far())
             if stopped:
                 break
     if received:

@@ -74,21 +74,42 @@ def test_where_the_system_does_not_say(monkeypatch):
     assert free.count is None
 
 
-def test_retreats_once_steps_take_four_times_as_long(torchs_own, monkeypatch, capsys):
-    computed = [10.0]
+@pytest.fixture
+def steps(torchs_own, monkeypatch):
+    """Has a Retreat see steps of so many seconds each, of which threads compute that share."""
+    computed, seconds = [10.0], [0.0]
     monkeypatch.setattr(time, "process_time", lambda: computed[0])
     retreat = threads.Retreat()
 
-    def look(seconds, share=1.0):
-        computed[0] += 4 * share * (seconds - retreat.before[0])
-        retreat(seconds)
+    def take(n, each, share=1.0):
+        for _ in range(n):
+            seconds[0] += each
+            computed[0] += share * each * torchs_own[0]
+            retreat(seconds[0])
 
-    for seconds in (2.0, 3.0, 6.5):  # took 2, 1 and 3.5 seconds
-        look(seconds)
-    look(60.0, share=0.01)  # stopped for a while
+    return take
+
+
+def test_retreats_once_steps_take_four_times_as_long(steps, torchs_own, capsys):
+    steps(50, 0.02)
+    steps(50, 0.01)
+    steps(50, 0.035)
     assert torchs_own == [4]
-    look(65.0, share=0.9)
+    steps(50, 0.06, share=0.9)
     assert torchs_own == [1]
     assert "going on with one thread" in capsys.readouterr().out
-    look(80.0)
+    steps(100, 1.0)
     assert not capsys.readouterr().out
+
+
+def test_does_not_wait_for_a_slow_stretch_to_end(steps, torchs_own):
+    steps(60, 0.01)
+    steps(3, 1.0, share=0.75)
+    assert torchs_own == [1]
+
+
+def test_a_process_that_was_stopped_goes_on_as_it_was(steps, torchs_own):
+    steps(60, 0.01)
+    steps(3, 60.0, share=0.001)
+    steps(100, 0.01)
+    assert torchs_own == [4]
