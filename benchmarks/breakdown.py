@@ -10,7 +10,7 @@ from benchmarks import sides, traffic
 from codebase import data, datasets
 from codebase.precision import resolve
 from codebase.process import keep_memory
-from codebase.train import adam, update
+from codebase.steps import adam, update
 
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::linear"}
 TOP = 12

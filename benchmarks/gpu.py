@@ -25,8 +25,9 @@ def seconds(dataset, steps, precision, graph):
     from tqdm import tqdm
 
     from codebase import data
+    from codebase.graph import captured
     from codebase.models.vae import VAE
-    from codebase.train import Step, adam, captured
+    from codebase.steps import Step, adam
 
     torch.manual_seed(0)
     loader = data.Batches(dataset.train_x, dataset.train_y, 97, data.generator(0, "cuda"))

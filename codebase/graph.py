@@ -28,7 +28,7 @@ class CapturedStep:
     to step, by a number that Python keeps, stays as it was when it was captured.
 
     Args:
-        step: a `train.Step` on minibatches from `data.Batches`.
+        step: a `steps.Step` on minibatches from `data.Batches`.
         device: captures and replays; see `Cuda`.
     """
 
@@ -41,7 +41,7 @@ class CapturedStep:
         """Takes a step.
 
         Returns:
-            As `train.Step`; x and y hold until the next call.
+            As `steps.Step`; x and y hold until the next call.
         """
         sources = self.step.stream.next()
         sizes = tuple(positions.shape for positions in sources)

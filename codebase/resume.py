@@ -9,13 +9,17 @@ from codebase.process import random_state, set_random_state
 ADVICE = "Start anew with --overwrite 1."
 
 
-def save(path, step, model, optimizer, stream):
-    """Writes everything the iterations after `step` depend on, atomically."""
+def save(path, step, model, moments, stream):
+    """Writes everything the iterations after `step` depend on, atomically.
+
+    Args:
+        moments: Adam's state, by the parameter's number.
+    """
     state = {
         "step": step,
         "threads": torch.get_num_threads(),
         "model": model.state_dict(),
-        "optimizer": optimizer.state_dict()["state"],
+        "optimizer": moments,
         "stream": stream.state_dict(),
         "random": random_state(),
     }

@@ -9,15 +9,15 @@ import torch
 from codebase import checkpoints, data, records, resume
 from codebase.errors import UserError
 from codebase.graph import captured
-from codebase.precision import products
 from codebase.process import Stopwatch, noted_signals
+from codebase.steps import Step, adam
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
 
 
 @dataclass
 class Trained:
-    """What a run of `train` did: its last iteration, and the seconds it spent in how many steps."""
+    """What the loop did: its last iteration, and the seconds it spent in how many steps."""
 
     step: int
     steps: int
@@ -78,176 +78,243 @@ def train(
     Raises:
         UserError: a term of the loss is not finite (the checkpoints before stay), or a file
             cannot be written or read.
+        SystemExit: after a signal.
         ValueError: an argument is out of its range.
     """
-    _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr)
     if reinitialize:
         model.apply(reset_weights)
-    stream = data.Stream(train_loader, labeled_subset if y_status == "semisup" else None, device)
-    if state_path and not stream.own:
-        raise ValueError("state_path needs a train_loader that is a data.Batches")
-    optimizer = adam(model, lr)
-    step = start = 0
-    if state_path and state_path.exists():
-        step = start = resume.restore(state_path, model, optimizer, stream)
-    plain = Step(model, optimizer, stream, precision)
-    advance = captured(plain) if graph else plain
-    checkpoints.make_folder(checkpoints.model_path(model.name, 0).parent)
+    training = Training(
+        model,
+        train_loader,
+        labeled_subset,
+        device,
+        writer,
+        y_status,
+        lr=lr,
+        state_path=state_path,
+        on_checkpoint=on_checkpoint,
+    )
+    step = Step(model, training.optimizer, training.stream, precision)
+    return loop(
+        step,
+        [training],
+        tqdm,
+        iter_max,
+        iter_save,
+        graph=graph,
+        save_every_seconds=save_every_seconds,
+        on_step=on_step,
+    )
 
-    def save(checkpoint):
-        _refuse_broken(model, step)
+
+class Training:
+    """A model in training: where its minibatches come from, its numbers go and its files lie.
+
+    Args:
+        The same as for `train`.
+    Attributes:
+        stream, optimizer: which `steps.Step` takes.
+        start: the iteration it goes on from.
+        failure: the UserError that ended it, or None.
+    Raises:
+        UserError: the file at state_path is of another training, or no folder can be made.
+        ValueError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        model,
+        train_loader,
+        labeled_subset,
+        device,
+        writer,
+        y_status="none",
+        *,
+        lr=1e-3,
+        state_path=None,
+        on_checkpoint=None,
+    ):
+        if y_status not in ("none", "semisup"):
+            raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
+        if not lr >= 0:
+            raise ValueError(f"lr must be at least 0, got {lr}")
+        self.semisup = y_status == "semisup"
+        self.model, self.writer, self.failure = model, writer, None
+        self.state_path, self.on_checkpoint = state_path, on_checkpoint
+        self.stream = data.Stream(train_loader, labeled_subset if self.semisup else None, device)
+        if state_path and not self.stream.own:
+            raise ValueError("state_path needs a train_loader that is a data.Batches")
+        self.optimizer = adam(model, lr)
+        self.start = 0
+        if state_path and state_path.exists():
+            self.start = resume.restore(state_path, model, self.optimizer, self.stream)
+        checkpoints.make_folder(checkpoints.model_path(model.name, 0).parent)
+
+    def look(self, step, rows, grad_norm, x, y, drawn):
+        """Logs the latest summaries, once every number since the last look was finite.
+
+        If one was not, the minibatch that broke is written down, for replay.
+
+        Args:
+            rows: the summaries by tag of each iteration since the last look.
+            grad_norm: of the latest gradient. Taken at every step it would cost a twentieth of
+                it; a broken gradient between two looks breaks the weights, so that the next
+                iteration's terms tell.
+            x, y: the latest unlabelled minibatch.
+            drawn: gives the positions of a row's minibatch in the training set, or None.
+        Returns:
+            The latest summaries.
+        Raises:
+            UserError: a number was not finite.
+        """
+        summaries = rows[-1]
+        summaries["train/grad_norm"] = grad_norm
+        broken = [i for i, row in enumerate(rows) if not all(map(math.isfinite, row.values()))]
+        if broken:
+            self._break(step - len(rows) + 1 + broken[0], broken[0], rows, drawn)
+        if self.semisup:
+            summaries["class/acc"] = _accuracy(self.model, x, y)
+        log_summaries(self.writer, summaries, step)
+        return summaries
+
+    def _break(self, iteration, row, rows, drawn):
+        wrong = {tag: v for tag, v in rows[row].items() if not math.isfinite(v)}
+        # Loss and gradient are last to blame: they go wrong because a term does.
+        terms = [tag for tag in wrong if not tag.startswith("train/")] or list(wrong)[:1]
+        message = _stopped(iteration, ", ".join(f"{tag} is {wrong[tag]}" for tag in terms))
+        if drawn(row) is not None:
+            path = checkpoints.ROOT / self.model.name / f"nonfinite-{iteration:05d}.json"
+            replay = {"iteration": iteration, "terms": terms}
+            replay["train_positions"] = drawn(row).tolist()
+            if row:
+                replay["train_positions_before"] = drawn(row - 1).tolist()
+            records.write(path, replay)
+            message += f" The minibatch's positions in the training set are in {path}."
+        raise UserError(message)
+
+    def save(self, step, moments, checkpoint, stopped=False):
+        """Saves the state to go on from, and at a checkpoint the weights.
+
+        Args:
+            moments: Adam's state, by the parameter's number.
+            stopped: whether the training ends here, before its end; nobody is called then.
+        Raises:
+            UserError: a weight is not finite, so that no such file replaces a good one; or a file
+                cannot be written.
+        """
+        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+            raise UserError(_stopped(step, "a weight is not finite"))
         if checkpoint:
-            checkpoints.save(checkpoints.model_path(model.name, step), model.state_dict())
-            if on_checkpoint and not stopped:
-                on_checkpoint(step)
-        if writer is not None:
-            writer.flush()
-        if state_path:  # last: what it has gone past is not done again
-            resume.save(state_path, step, model, optimizer, stream)
+            checkpoints.save(checkpoints.model_path(self.model.name, step), self.model.state_dict())
+            if self.on_checkpoint and not stopped:
+                self.on_checkpoint(step)
+        if self.writer is not None:
+            self.writer.flush()
+        if self.state_path:  # last: what it has gone past is not done again
+            resume.save(self.state_path, step, self.model, moments, self.stream)
 
-    model.train()
+
+def loop(
+    step,
+    trainings,
+    tqdm,
+    iter_max=math.inf,
+    iter_save=math.inf,
+    *,
+    graph=False,
+    save_every_seconds=math.inf,
+    on_step=None,
+):
+    """Takes step after step, and looks at their numbers every LOOK_EVERY of them.
+
+    Args:
+        step: a `steps.Step` for these trainings.
+        trainings: a `Training` each of the models that it trains, all from the same iteration on.
+            One that fails keeps no other back; its failure tells.
+        The others as for `train`.
+    Returns:
+        Trained.
+    Raises:
+        UserError: every training has failed; the first one's reason.
+        SystemExit: after a signal.
+        ValueError: an argument is out of its range.
+    """
+    for name, n in {"iter_max": iter_max, "save_every_seconds": save_every_seconds}.items():
+        if not n >= 0:
+            raise ValueError(f"{name} must be at least 0, got {n}")
+    if not iter_save >= 1:
+        raise ValueError(f"iter_save must be at least 1, got {iter_save}")
+    advance = captured(step) if graph else step
+    for training in trainings:
+        training.model.train()
+    i = start = trainings[0].start
     clock, saved_at, unlooked = Stopwatch(), time.monotonic(), []
     total = None if iter_max == math.inf else iter_max
     with noted_signals() as received, tqdm(total=total, initial=start) as bar, clock:
-        while step < iter_max:
-            step += 1
+        while i < iter_max:
+            i += 1
             values, x, y = advance()
-            unlooked.append((values, stream.drawn()))
+            unlooked.append((values, step.stream.drawn()))
             bar.update(1)
 
             stopped = bool(received)  # a signal after this line stops the next step
-            checkpoint = stopped or step == iter_max or step % iter_save == 0
-            if checkpoint or step % LOOK_EVERY == 0:
-                summaries = _look(unlooked, plain.tags, step, model)
-                if y_status == "semisup":
-                    summaries["class/acc"] = _accuracy(model, x, y)
-                bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in summaries.items()})
-                log_summaries(writer, summaries, step)
+            checkpoint = stopped or i == iter_max or i % iter_save == 0
+            if checkpoint or i % LOOK_EVERY == 0:
+                bar.set_postfix(_look(trainings, step, i, unlooked, x, y))
                 unlooked.clear()
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
-                        save(checkpoint)
+                        _save(trainings, step, i, checkpoint, stopped)
                     saved_at = time.monotonic()
+                if all(training.failure for training in trainings):
+                    raise trainings[0].failure
             if on_step:
                 on_step(clock.so_far())
             if stopped:
                 break
     if received:
-        path = checkpoints.model_path(model.name, step)
-        print(f"Stopped by {received[0].name} at iteration {step}; saved in {path}.")
+        saved = [training.model.name for training in trainings if not training.failure]
+        others = f" and beside it for {len(saved) - 1} other runs" if saved[1:] else ""
+        path = checkpoints.model_path(saved[0], i)
+        print(f"Stopped by {received[0].name} at iteration {i}; saved in {path}{others}.")
         raise SystemExit(128 + received[0])
-    return Trained(step, step - start, clock.seconds)
+    return Trained(i, i - start, clock.seconds)
 
 
-def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
-    if y_status not in ("none", "semisup"):
-        raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
-    numbers = {"iter_max": iter_max, "save_every_seconds": save_every_seconds, "lr": lr}
-    for name, number in numbers.items():
-        if not number >= 0:
-            raise ValueError(f"{name} must be at least 0, got {number}")
-    if not iter_save >= 1:
-        raise ValueError(f"iter_save must be at least 1, got {iter_save}")
+def _look(trainings, step, i, unlooked, x, y):
+    """Has each training look at its own part; what of the latest numbers the bar shows."""
+    values, drawn = zip(*unlooked, strict=True)
+    # (n, T) or (models, n, T): everything since the last look, in one transfer.
+    values = step.of_each(torch.stack(values, dim=-2).cpu())
+    norms, xs, ys = step.gradient_norms(), step.of_each(x), step.of_each(y)
+
+    def look(training, k):
+        rows = [dict(zip(step.tags, row, strict=True)) for row in values[k].tolist()]
+        return training.look(
+            i, rows, norms[k], xs[k], ys[k], lambda row: step.of_each(drawn[row])[k]
+        )
+
+    found = _each(trainings, look)
+    means = {tag: sum(row[tag] for row in found) / len(found) for tag in (found or [{}])[0]}
+    return {tag.split("/")[-1]: f"{value:.2f}" for tag, value in means.items()}
 
 
-class Step:
-    """Draws a minibatch and minimizes its loss by a step of Adam; waits for nothing.
-
-    Args:
-        model, optimizer, precision: as for `update`.
-        stream: a `data.Stream`.
-    Attributes:
-        tags: of the summaries.
-    """
-
-    def __init__(self, model, optimizer, stream, precision="fp32"):
-        self.model, self.optimizer, self.stream = model, optimizer, stream
-        self.precision, self.tags = precision, []
-
-    def __call__(self):
-        """Takes a step.
-
-        Returns:
-            The summaries in the order of the tags, (T,), and the unlabelled minibatch's x and y.
-        """
-        return self.take(self.stream.next())
-
-    def take(self, sources):
-        """The step on the minibatch that lies at sources (see `data.Stream.take`)."""
-        x, y, batch = self.stream.take(sources)
-        summaries = update(self.model, self.optimizer, batch, self.precision)
-        self.tags = list(summaries)
-        return torch.stack(list(summaries.values())), x, y
+def _save(trainings, step, i, checkpoint, stopped):
+    moments = step.moments()
+    _each(trainings, lambda training, k: training.save(i, moments[k], checkpoint, stopped))
 
 
-def update(model, optimizer, batch, precision="fp32"):
-    """One step: forward, backward, Adam. Waits for nothing.
-
-    Returns:
-        The loss's summaries, detached.
-    """
-    with products(precision, batch[0].device):
-        loss, summaries = model.loss(*batch)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return {tag: _tensor(value, loss).detach() for tag, value in summaries.items()}
-
-
-def _tensor(value, like):
-    """A summary as a tensor; a solution may log plain numbers, 0 for a term it leaves out."""
-    if isinstance(value, torch.Tensor):
-        return value.to(like)
-    return torch.full_like(like, value)  # filled where it lies, which a graph can replay
-
-
-def adam(model, lr=1e-3):
-    """Adam with the default betas over what the model trains, fused where torch has that."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    device = parameters[0].device.type
-    fused = device in ("cpu", "cuda")
-    return torch.optim.Adam(parameters, lr=lr, fused=fused, capturable=device == "cuda")
-
-
-def _look(unlooked, tags, step, model):
-    """The latest summaries as floats, once every number since the last look was finite.
-
-    With them "train/grad_norm", the Euclidean norm of the latest gradient. If one is not finite,
-    the minibatch that broke is written down, for replay, and the run ends.
-    """
-    values = torch.stack([values for values, _ in unlooked]).tolist()
-    rows = [dict(zip(tags, row, strict=True)) for row in values]  # one per iteration
-    # Taken at every step it would cost a twentieth of it. A broken gradient between two looks
-    # breaks the weights, so that the next iteration's terms tell.
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    rows[-1]["train/grad_norm"] = torch.nn.utils.get_total_norm(gradients).item()
-    broken = [i for i, row in enumerate(rows) if not all(map(math.isfinite, row.values()))]
-    if not broken:
-        return rows[-1]
-
-    row = broken[0]
-    iteration = step - len(unlooked) + 1 + row
-    wrong = {tag: v for tag, v in rows[row].items() if not math.isfinite(v)}
-    # Loss and gradient are last to blame: they go wrong because a term does.
-    terms = [tag for tag in wrong if not tag.startswith("train/")] or list(wrong)[:1]
-    message = _stopped(iteration, ", ".join(f"{tag} is {wrong[tag]}" for tag in terms))
-    drawn = [positions for _, positions in unlooked[max(row - 1, 0) : row + 1]]
-    if drawn[-1] is not None:
-        path = checkpoints.ROOT / model.name / f"nonfinite-{iteration:05d}.json"
-        replay = {"iteration": iteration, "terms": terms}
-        replay["train_positions"] = drawn[-1].tolist()
-        if row:
-            replay["train_positions_before"] = drawn[0].tolist()
-        records.write(path, replay)
-        message += f" The minibatch's positions in the training set are in {path}."
-    raise UserError(message)
-
-
-def _refuse_broken(model, step):
-    """Raises a UserError if a weight is not finite, so that no such file replaces a good one."""
-    if not all(torch.isfinite(p).all() for p in model.parameters()):
-        raise UserError(_stopped(step, "a weight is not finite"))
+def _each(trainings, do):
+    """What do(training, its number) gives for each that has not failed, in that or before."""
+    found = []
+    for k, training in enumerate(trainings):
+        if training.failure is None:
+            try:
+                found.append(do(training, k))
+            except UserError as failure:
+                training.failure = failure
+    return found
 
 
 def _stopped(iteration, reason):

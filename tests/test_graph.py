@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm import tqdm
 
-from codebase import data, evaluate, train
+from codebase import data, evaluate, steps, train
 from codebase.graph import WARM_UP, CapturedStep, captured
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
@@ -64,7 +64,7 @@ def built(kind, device="cpu"):
 def stepping(kind, digits, device="cpu"):
     """A plain step on 250 images: epochs are minibatches of 97, 97 and 56."""
     model = built(kind, device)
-    return train.Step(model, train.adam(model), stream_of(kind, digits, device))
+    return steps.Step(model, steps.adam(model), stream_of(kind, digits, device))
 
 
 def loader_of(digits, device="cpu"):

@@ -9,7 +9,7 @@ from codebase.errors import UserError
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
-from codebase.train import adam, update
+from codebase.steps import adam, update
 
 CPU = torch.device("cpu")
 MODELS = {"vae": VAE, "gmvae": lambda: GMVAE(z_dim=3, k=5), "ssvae": SSVAE}

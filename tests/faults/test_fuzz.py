@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_data import write_idx
 
-from codebase import checkpoints, data, datasets, resume, runs, train
+from codebase import checkpoints, data, datasets, resume, runs, steps
 from codebase.errors import UserError
 from codebase.flags import parser
 from codebase.summary import numbers
@@ -71,9 +71,9 @@ def training():
     model = Small()
     x = torch.tensor([[0, 255]] * 5, dtype=torch.uint8)
     stream = data.Stream(data.Batches(x, torch.arange(5), 2, data.generator(0)), None, "cpu")
-    optimizer = train.adam(model)
+    optimizer = steps.adam(model)
     for _ in range(3):
-        train.update(model, optimizer, stream.draw()[2])
+        steps.update(model, optimizer, stream.draw()[2])
     return model, optimizer, stream
 
 
@@ -139,16 +139,16 @@ def test_checkpoints(examples, here, capsys):
 @pytest.mark.parametrize("examples", FORMS)
 def test_resume_states(examples, here, capsys):
     path = here / "resume.pt"
-    resume.save(path, 3, *training())
-    good = torch.load(path, weights_only=True)
     model, optimizer, stream = training()
+    resume.save(path, 3, model, optimizer.state_dict()["state"], stream)
+    good = torch.load(path, weights_only=True)
 
     def trial(content):
         path.write_bytes(content)
         step = resume.restore(path, model, optimizer, stream)
         assert step >= 0
         for _ in range(3):  # what was read can be gone on from
-            summaries = train.update(model, optimizer, stream.draw()[2])
+            summaries = steps.update(model, optimizer, stream.draw()[2])
         assert set(summaries) == {"train/loss"}
 
     fuzz(files_like(good), examples, trial, capsys)
