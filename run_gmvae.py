@@ -19,16 +19,18 @@ def main():
 
     from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.gmvae import GMVAE
-    from codebase.replicates import replicate
+    from codebase.replicates import Task, replicate
 
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
 
-    def do(run):
-        model = GMVAE(z_dim=args.z, k=args.k, name=run.name, **beta).to(run.device)
-        run.fit(model, watch=watch_bounds)
+    def build(run):
+        return GMVAE(z_dim=args.z, k=args.k, name=run.name, **beta)
+
+    def report(run, model):
         report_bounds(run, model, "gmvae")
 
-    replicate(do, p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", ["z", "k"], "gmvae")
+    task = Task(build, watch_bounds, report)
+    replicate(task, p, args, f"model=gmvae_z={args.z:02d}_k={args.k:03d}", ["z", "k"], "gmvae")
 
 
 if __name__ == "__main__":

@@ -16,18 +16,19 @@ def main():
     from codebase import data
     from codebase.experiments import report_classifier, watch_classifier
     from codebase.models.ssvae import SSVAE
-    from codebase.replicates import replicate
+    from codebase.replicates import Task, replicate
 
     kingma = {"labeled_elbo": True} if args.labeled_elbo else {}  # beyond the assignment
 
-    def do(run):
-        labelled = data.labelled(run.dataset, args.n_labels, args.label_seed, run.args.seed)
-        model = SSVAE(name=run.name, gen_weight=args.gw, class_weight=args.cw, **kingma)
-        run.fit(model.to(run.device), labelled, watch=watch_classifier)
-        report_classifier(run, model)
+    def build(run):
+        return SSVAE(name=run.name, gen_weight=args.gw, class_weight=args.cw, **kingma)
 
+    def labelled(run):
+        return data.labelled(run.dataset, args.n_labels, args.label_seed, run.args.seed)
+
+    task = Task(build, watch_classifier, report_classifier, labelled)
     layout = f"model=ssvae_gw={weight(args.gw)}_cw={weight(args.cw)}"
-    replicate(do, p, args, layout, ["gw", "cw"], f"ssvae_gw={args.gw:g}")
+    replicate(task, p, args, layout, ["gw", "cw"], f"ssvae_gw={args.gw:g}")
 
 
 if __name__ == "__main__":

@@ -16,16 +16,18 @@ def main():
 
     from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.vae import VAE
-    from codebase.replicates import replicate
+    from codebase.replicates import Task, replicate
 
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
 
-    def do(run):
-        model = VAE(z_dim=args.z, name=run.name, **beta).to(run.device)
-        run.fit(model, watch=watch_bounds)
+    def build(run):
+        return VAE(z_dim=args.z, name=run.name, **beta)
+
+    def report(run, model):
         report_bounds(run, model, "vae")
 
-    replicate(do, p, args, f"model=vae_z={args.z:02d}", ["z"], "vae")
+    task = Task(build, watch_bounds, report)
+    replicate(task, p, args, f"model=vae_z={args.z:02d}", ["z"], "vae")
 
 
 if __name__ == "__main__":

@@ -62,9 +62,20 @@ def sweep(folder):
 def save(path, content):
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
     buffer = io.BytesIO()  # torch may turn a failed write into an error that says nothing of it
-    torch.save(content, buffer)
+    torch.save(_own(content), buffer)
     with atomic(path) as file:
         file.write(buffer.getbuffer())
+
+
+def _own(content):
+    """The content with tensors of their own for views, whose whole storage torch would save."""
+    if isinstance(content, dict):
+        return type(content)((key, _own(value)) for key, value in content.items())
+    if isinstance(content, list):
+        return [_own(value) for value in content]
+    if isinstance(content, torch.Tensor) and content.untyped_storage().nbytes() > content.nbytes:
+        return content.clone()
+    return content
 
 
 def load(path, device=None):

@@ -82,8 +82,10 @@ class Batches:
         return self.drawn
 
     def take(self, positions):
-        """The minibatch at those positions: binary x (B, 784) float32, y (B, …)."""
-        x, y = (t.index_select(0, positions) for t in (self.x, self.y))  # copies row by row
+        """The minibatch at those positions (…, B): binary x (…, B, 784) float32, y (…, B, …)."""
+        rows = positions.flatten()
+        # index_select copies row by row, which is faster than indexing.
+        x, y = (t.index_select(0, rows).unflatten(0, positions.shape) for t in (self.x, self.y))
         return binarize(x, self.generator), y
 
     def draw(self):
@@ -134,7 +136,7 @@ class Stream:
             The positions in every `Batches`; of a foreign loader the images and labels themselves.
         """
         sources = [self.loader.next() if self.own else next(self.epochs)]
-        return sources + [part.next() for part in self._parts() if part is not self.loader]
+        return sources + [part.next() for part in self.parts() if part is not self.loader]
 
     def take(self, sources):
         """x (B, 784), y (B,) and what model.loss takes, (x,) or (x, xl, yl), from a `next`."""
@@ -162,18 +164,19 @@ class Stream:
 
     def generators(self):
         """Those that shuffle and binarize, but for torch's global one."""
-        return [part.generator for part in self._parts()]
+        return [part.generator for part in self.parts()]
 
-    def _parts(self):
+    def parts(self):
+        """Those of its sources that are `Batches`."""
         return [part for part in (self.loader, self.labelled) if isinstance(part, Batches)]
 
     def state_dict(self):
         """The place in every sequence of minibatches, and the state of their generators."""
-        return [part.state_dict() for part in self._parts()]
+        return [part.state_dict() for part in self.parts()]
 
     def load_state_dict(self, states):
         """Takes up the place a `state_dict` describes."""
-        for part, state in zip(self._parts(), states, strict=True):
+        for part, state in zip(self.parts(), states, strict=True):
             part.load_state_dict(state)
 
 

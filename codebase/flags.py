@@ -110,6 +110,13 @@ def parser(description, *, iter_max):
         "--threads says otherwise",
     )
     add(
+        "--stack",
+        choices=["auto", "0", "1"],
+        default="auto",
+        help="1: a process trains its share of the N runs at the same time, as one model of "
+        "stacked parameters; 0: one after the other; auto: 1 on a CUDA GPU",
+    )
+    add(
         "--train",
         type=number(int, 0, 2),
         default=1,

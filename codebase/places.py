@@ -24,6 +24,7 @@ NEUTRAL |= {
     "eval_iw",
     "figures",
     "graph",
+    "stack",
 }
 WAY_OUT = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
 

@@ -1,8 +1,14 @@
 """Replicates: one run per seed, the missing ones trained by as many processes as there are."""
 
+import contextlib
 from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
 
-from codebase import datasets, ranks
+import torch
+
+from codebase import datasets, ranks, stack
 from codebase.devices import device
 from codebase.errors import UserError
 from codebase.flags import complain
@@ -12,16 +18,45 @@ from codebase.runs import Run
 from codebase.summary import numbers, summary
 
 
-def replicate(do, parser, args, layout, named, problem):
+@dataclass(frozen=True)
+class Task:
+    """What sets the runs of one script apart from those of the others.
+
+    Args:
+        build: makes the model, build(run).
+        watch: called as watch(run, model, step) at every checkpoint.
+        report: evaluates and records a trained model, report(run, model).
+        labelled: gives the labelled pairs of a semi-supervised model, labelled(run).
+    """
+
+    build: Callable
+    watch: Callable
+    report: Callable
+    labelled: Callable = lambda run: None
+
+    def do(self, run):
+        """Trains, evaluates and records a run."""
+        labelled, model = self.labelled(run), self.build(run).to(run.device)
+        run.fit(model, labelled, self.watch)
+        self.report(run, model)
+
+    def begin(self, run):
+        """The `Training` of a run."""
+        labelled, model = self.labelled(run), self.build(run).to(run.device)
+        return run.begin(model, labelled, self.watch)
+
+
+def replicate(task, parser, args, layout, named, problem):
     """Does one run, or with --runs N those of the ids --run … --run + N − 1, and tabulates them.
 
     What is finished with the same flags is not done again, what is unfinished goes on, and what
-    has other flags is refused before anything is trained. On a CPU every run is, to the bit, what
-    it would be if it were started alone with the same --threads. Under torchrun the ranks share
-    the runs; with --jobs this process starts ranks, and shares in nothing but the table.
+    has other flags is refused before anything is trained. Under torchrun the ranks share the runs;
+    with --jobs this process starts ranks, and shares in nothing but the table. On a GPU, or with
+    --stack 1, a process trains its runs as one; otherwise one after the other, and on a CPU every
+    run then is, to the bit, what it would be if it were started alone with the same --threads.
 
     Args:
-        do: trains, evaluates and records a Run.
+        task: a Task.
         parser, args, layout, named: as for Place.
         problem: where reference.BANDS has the bands of the default flags.
     Raises:
@@ -31,16 +66,16 @@ def replicate(do, parser, args, layout, named, problem):
     check(args)
     if args.runs is None:
         with Run(parser, args, layout, named) as run:
-            do(run)
+            task.do(run)
         return
     args.threads = args.threads or (1 if args.jobs > 1 else 0)
     try:
-        _replicate(do, args, lambda i: (parser, _alone(args, i), layout, named), problem)
+        _replicate(task, args, lambda i: (parser, _alone(args, i), layout, named), problem)
     finally:
         ranks.leave()
 
 
-def _replicate(do, args, described, problem):
+def _replicate(task, args, described, problem):
     """`replicate` with --runs; described(i) is what Place and Run take for run i."""
     if device(args.device).type == "cuda":  # refused before the data are loaded
         ranks.take_a_gpu()
@@ -62,8 +97,12 @@ def _replicate(do, args, described, problem):
         ranks.launch(jobs, *(f"--{flag}={value}" for flag, value in again.items()))
     else:
         dataset = dataset.to(device(args.device))
-        for i in missing[ranks.rank() :: ranks.world()]:
-            _train(do, places[i].name, described(i), dataset)
+        mine = {places[i].name: described(i) for i in missing[ranks.rank() :: ranks.world()]}
+        if len(mine) > 1 and args.train and _stacks(args):
+            _train_as_one(task, mine, dataset)
+        else:
+            for name, description in mine.items():
+                _train(task, name, description, dataset)
     if ranks.launched_here():
         return  # the process that launched this one tabulates
 
@@ -85,6 +124,8 @@ def check(args):
         if args.jobs > 1 or shared:
             way = "torchrun" if shared else f"--jobs {args.jobs}"
             raise UserError(f"{way} shares the runs of --runs N among processes; give --runs too.")
+        if args.stack == "1":
+            raise UserError("--stack 1 trains the runs of --runs N as one; give --runs too.")
         return
     if args.runs > 1 and args.seed is not None:
         raise UserError(
@@ -146,14 +187,61 @@ def _finished(places):
     return sorted({i for _, some, _ in everyone for i in some})
 
 
-def _train(do, name, description, dataset):
+def _train(task, name, description, dataset):
     """One run from its start, or from where it was, to its results; says why if it fails."""
     ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {name}\n" if ranks.world() > 1 else "\n")
+    with ranks.in_one_piece(), _complaining(name), Run(*description, dataset) as run:
+        task.do(run)
+
+
+@contextlib.contextmanager
+def _complaining(name):
+    """A run that fails in this block says why, and keeps no other back."""
     try:
-        with ranks.in_one_piece(), Run(*description, dataset) as run:
-            do(run)
+        yield
     except (UserError, OSError) as error:
         complain(f"{name}: {error}")
+
+
+def _stacks(args):
+    return args.stack == "1" or (args.stack == "auto" and device(args.device).type == "cuda")
+
+
+def _train_as_one(task, descriptions, dataset):
+    """Several runs side by side, those together that have come to the same iteration.
+
+    Args:
+        descriptions: {name: what Run takes}.
+    """
+    listed = ", ".join(descriptions)
+    ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {listed}\n" if ranks.world() > 1 else "\n")
+    begun = []
+    with ranks.in_one_piece(), contextlib.ExitStack() as opened:
+        for name, (parser, args, *layout) in descriptions.items():
+            with _complaining(name):
+                if begun:
+                    args.threads = torch.get_num_threads()  # as the first found them free
+                run = opened.enter_context(Run(parser, args, *layout, dataset))
+                begun.append((run, task.begin(run)))
+        begun.sort(key=lambda pair: pair[1].start)
+        for _, together in groupby(begun, key=lambda pair: pair[1].start):
+            _fit_as_one(task, *zip(*together, strict=True))
+
+
+def _fit_as_one(task, runs, trainings):
+    """Trains runs as one from the iteration they have come to, and reports each."""
+    first, *_ = runs
+    step = stack.step_of(trainings, first.args.lr, first.args.precision)
+    print(f"\n{len(runs)} runs trained as one")
+    trained = None
+    with contextlib.suppress(UserError):  # all have failed, each for the reason it gives
+        trained = first.loop(step, trainings)
+    for run, training in zip(runs, trainings, strict=True):
+        with _complaining(run.name):
+            if training.failure:
+                raise training.failure
+            run.trained = trained
+            task.report(run, training.model)
 
 
 def _results(places):

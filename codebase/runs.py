@@ -16,7 +16,8 @@ from codebase.devices import device, name_of
 from codebase.errors import UserError
 from codebase.places import Place
 from codebase.process import keep_memory
-from codebase.train import train
+from codebase.steps import Step
+from codebase.train import Training, loop
 
 
 class Run(Place):
@@ -38,12 +39,12 @@ class Run(Place):
         self.device = device(args.device)
         keep_memory()
         self.threads_before = torch.get_num_threads()
-        with threads.FreeCores() as free:
+        with contextlib.nullcontext() if args.threads else threads.FreeCores() as free:
             dataset = dataset or datasets.load(args.dataset, args.data_dir)
             self.dataset = dataset.to(self.device)
-        threads.take(args.threads, free.count)
+        threads.take(args.threads, free and free.count)
         super().__init__(parser, args, layout, named, dataset.name)
-        self.writer = self.training = None
+        self.writer = self.trained = None
 
         print(f"{self.name}\n{self._describe_data()}; {self.device}, {_threads()}")
         torch.manual_seed(args.seed)
@@ -83,39 +84,53 @@ class Run(Place):
             labelled: the labelled pairs of a semi-supervised model.
             watch: called as watch(run, model, step) at every checkpoint.
         """
-        args = self.args
-        if not args.train:
-            checkpoints.load_model_by_name(model, args.iter_max, self.device)
+        if self.args.train:
+            training = self.begin(model, labelled, watch)
+            step = Step(model, training.optimizer, training.stream, self.args.precision)
+            self.trained = self.loop(step, [training])
+        else:
+            checkpoints.load_model_by_name(model, self.args.iter_max, self.device)
             checkpoints.make_folder(self.output)
-            return
+
+    def begin(self, model, labelled=None, watch=None):
+        """Makes the folder this run's, opens its log, and puts the model where it was, if it was.
+
+        Args:
+            The same as for `fit`.
+        Returns:
+            A Training.
+        """
+        self.claim()
+        self._open_log()
+        x, y = self.dataset.train_x, self.dataset.train_y
+        shuffling = data.generator(self.args.seed, self.device)
+        return Training(
+            model,
+            data.Batches(x, y, self.args.batch_size, shuffling),
+            labelled,
+            self.device,
+            self.writer,
+            "none" if labelled is None else "semisup",
+            lr=self.args.lr,
+            state_path=self.state_path,
+            on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
+        )
+
+    def loop(self, step, trainings):
+        """The training loop, by this run's flags; step and trainings as for `train.loop`."""
         from tqdm import tqdm
 
         if ranks.world() > 1:  # their bars would write over each other
             tqdm = functools.partial(tqdm, disable=True)
-        self.claim()
-        self._open_log()
-        loader = data.Batches(
-            self.dataset.train_x,
-            self.dataset.train_y,
-            args.batch_size,
-            data.generator(args.seed, self.device),
-        )
-        self.training = train(
-            model,
-            loader,
-            labelled,
-            self.device,
+        args = self.args
+        return loop(
+            step,
+            trainings,
             tqdm,
-            self.writer,
-            iter_max=args.iter_max,
-            iter_save=args.iter_save,
-            y_status="none" if labelled is None else "semisup",
-            lr=args.lr,
-            precision=args.precision,
+            args.iter_max,
+            args.iter_save,
             graph=bool(args.graph),
-            state_path=self.state_path,
             save_every_seconds=args.save_every_seconds,
-            on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
             on_step=None if args.threads else threads.Retreat(),
         )
 
@@ -150,15 +165,16 @@ class Run(Place):
         print(f"\nresults and pictures: {self.output}\ncurves: tensorboard --logdir {logs.ROOT}")
 
     def _training(self):
-        if self.training is None:
+        if self.trained is None:
             return None  # --train 0
-        t = self.training
+        t = self.trained
         return {
             "iterations": t.step,
             "iterations_in_this_stretch": t.steps,
             "seconds": round(t.seconds, 2),
             "iterations_per_second": round(t.steps / t.seconds, 1) if t.seconds else None,
             "threads": torch.get_num_threads(),
+            "runs_at_once": t.models,
         }
 
 

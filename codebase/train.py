@@ -17,11 +17,12 @@ LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits fo
 
 @dataclass
 class Trained:
-    """What the loop did: its last iteration, and the seconds it spent in how many steps."""
+    """What the loop did: its last iteration, its seconds, in how many steps, of how many models."""
 
     step: int
     steps: int
     seconds: float
+    models: int
 
 
 def train(
@@ -279,7 +280,7 @@ def loop(
         path = checkpoints.model_path(saved[0], i)
         print(f"Stopped by {received[0].name} at iteration {i}; saved in {path}{others}.")
         raise SystemExit(128 + received[0])
-    return Trained(i, i - start, clock.seconds)
+    return Trained(i, i - start, clock.seconds, len(trainings))
 
 
 def _look(trainings, step, i, unlooked, x, y):

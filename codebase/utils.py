@@ -110,6 +110,7 @@ class MixtureLogDensity(torch.autograd.Function):
     are for backward, and handed out so that it can itself be differentiated.
     """
 
+    generate_vmap_rule = True  # for stack.py: forward and backward consist of what has one
     TOGETHER = 500  # components: with 100 points of 10 dimensions, 2 MB of differences in cache
 
     @staticmethod
@@ -119,7 +120,7 @@ class MixtureLogDensity(torch.autograd.Function):
         together = MixtureLogDensity.TOGETHER
         for m_part, v_part in zip(m.split(together), v.split(together), strict=True):
             differences = z_planes - m_part.T.unsqueeze(1).contiguous()
-            differences.square_().mul_(v_part.reciprocal().T.unsqueeze(1).contiguous())
+            differences.mul_(differences).mul_(v_part.reciprocal().T.unsqueeze(1).contiguous())
             squares.append(differences.sum(0))
         terms = torch.cat(squares, dim=1).mul_(-0.5)
         terms.add_(-0.5 * (torch.log(v).sum(-1) + z.shape[1] * LOG_2PI) - math.log(len(m)))

@@ -17,7 +17,7 @@ FLOORS = [
     *("models.gmvae", "models.ssvae"),
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
-    *("saved", "steps", "train", "evaluate"),
+    *("saved", "steps", "train", "stack", "evaluate"),
     *("figures.grids", "figures", "figures.style", "figures.captions", "figures.analysis"),
     *("figures.images", "figures.paths", "figures.maps", "figures.charts", "figures.comparisons"),
     *("figures.study", "figures.book"),
@@ -62,7 +62,9 @@ def test_imports_run_one_way(path):
         assert imports_of(path) - {name} <= set(FLOORS[: FLOORS.index(name)])
 
 
-@pytest.mark.parametrize("name", ["data", "steps", "train", "checkpoints", "runs", "evaluate"])
+@pytest.mark.parametrize(
+    "name", ["data", "steps", "train", "stack", "checkpoints", "runs", "evaluate"]
+)
 def test_loop_and_files_know_no_model(name):
     imported = imports_of(ROOT / "codebase" / f"{name}.py")
     assert not {m for m in imported if m.startswith("models")}

@@ -131,6 +131,7 @@ def test_two_ranks_do_what_one_process_does(nursery, tmp_path):
 
 def namespace(**flags):
     defaults = {"run": 0, "runs": 2, "jobs": 1, "seed": None, "overwrite": 0, "resume": "auto"}
+    defaults["stack"] = "auto"
     return Namespace(**defaults | flags)
 
 
@@ -139,6 +140,7 @@ def namespace(**flags):
     [
         ({"runs": None, "jobs": 2}, 1, "--jobs 2 shares"),
         ({"runs": None}, 2, "torchrun shares"),
+        ({"runs": None, "stack": "1"}, 1, "--stack 1 trains"),
         ({"seed": 7}, 1, "--seed 7"),
         ({"run": 9999}, 1, "9999"),
         ({"jobs": 2}, 2, "leave --jobs 2 out"),

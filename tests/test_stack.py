@@ -1,0 +1,366 @@
+"""Several models trained as one: what each would have learned alone, and no trouble shared."""
+
+import json
+import math
+import re
+import shutil
+import signal
+import statistics
+
+import filelock
+import pytest
+import torch
+from processes import until
+from short_runs import SCRIPTS
+from test_graph import KINDS, NoWaiting, StandIn, labelled_of, quiet, trace
+
+from codebase import checkpoints, data, evaluate, stack, steps, train
+from codebase.graph import CapturedStep
+from codebase.models.gmvae import GMVAE
+from codebase.models.ssvae import SSVAE
+from codebase.models.vae import VAE
+
+MODELS = 3
+
+
+def built(kind, seed=0, **sizes):
+    torch.manual_seed(seed)
+    sizes = {"z_dim": 3, "name": f"m{seed}"} | sizes
+    if kind == "vae":
+        return VAE(**sizes)
+    if kind == "gmvae":
+        return GMVAE(k=4, **sizes)
+    return SSVAE(gen_weight=0 if "no bound" in kind else 1, **sizes)
+
+
+def training(kind, digits, seed=0, writer=None, **options):
+    """On 250 images: epochs are minibatches of 97, 97 and 56."""
+    loader = data.Batches(digits.train_x[:250], digits.train_y[:250], 97, data.generator(seed))
+    labelled = labelled_of(kind, digits)
+    y_status = "none" if labelled is None else "semisup"
+    return train.Training(built(kind, seed), loader, labelled, "cpu", writer, y_status, **options)
+
+
+def trainings(kind, digits, models=MODELS, **options):
+    return [training(kind, digits, seed, **options) for seed in range(models)]
+
+
+def fit(together, iter_max, **options):
+    return train.loop(stack.step_of(together), together, quiet, iter_max, **options)
+
+
+def weights(together):
+    return [{k: v.clone() for k, v in t.model.state_dict().items()} for t in together]
+
+
+def same(a, b):
+    return all(torch.equal(own[k], b[i][k]) for i, own in enumerate(a) for k in own)
+
+
+@pytest.fixture
+def same_noise(monkeypatch):
+    monkeypatch.setattr(torch, "randn_like", lambda t: torch.full_like(t, 0.7))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_noise):
+    """From one and the same minibatch and noise: the same terms, moments and weights."""
+    together, alone = stack.step_of(trainings(kind, digits)), trainings(kind, digits)
+    for _ in range(3):
+        _, _, batch = together.stream.draw()
+        found = steps.update(together.model, together.optimizer, batch)
+        for k, own in enumerate(alone):
+            expected = steps.update(own.model, own.optimizer, [t[k] for t in batch])
+            assert found.keys() == expected.keys()
+            for tag in expected:
+                torch.testing.assert_close(found[tag][k], expected[tag], rtol=1e-4, atol=1e-4)
+            (norm,) = steps.Step(own.model, own.optimizer, own.stream).gradient_norms()
+            assert together.gradient_norms()[k] == pytest.approx(norm, rel=1e-4)
+            moments = own.optimizer.state_dict()["state"]
+            assert together.moments()[k].keys() == moments.keys()
+            for number, of_parameter in moments.items():
+                for key, t in of_parameter.items():
+                    assert (together.moments()[k][number][key] - t).norm() <= 1e-4 * t.norm()
+            for p, q in zip(together.model.parameters(), trained(own.model), strict=True):
+                # Adam's first steps are as long as lr, in a direction that rounding may choose
+                # where the gradient is next to nothing.
+                assert ((p[k] - q).abs() > 1e-4).float().mean() < 0.001
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bf16_rounds_no_more_than_alone(kind, digits, here, same_noise):
+    """Distances of the first step's gradients from those in fp32."""
+    _, _, batch = stack.step_of(trainings(kind, digits)).stream.draw()
+    gradients = {}
+    for precision in ("fp32", "bf16"):
+        own = training(kind, digits, 1)
+        steps.update(own.model, own.optimizer, [t[1] for t in batch], precision)
+        gradients[precision] = [p.grad for p in trained(own.model) if p.grad is not None]
+    together = stack.step_of(trainings(kind, digits), precision="bf16")
+    steps.update(together.model, together.optimizer, batch, "bf16")
+    found = [p.grad[1] for p in together.model.parameters() if p.grad is not None]
+    for g, alone, exact in zip(found, gradients["bf16"], gradients["fp32"], strict=True):
+        assert g.dtype == torch.float32
+        assert (g - exact).norm() <= 2 * (alone - exact).norm() + 0.01 * exact.norm()
+
+
+def trained(model):
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def test_every_model_draws_noise_of_its_own(digits, here):
+    """Equal models on equal minibatches: their bounds differ by the noise alone."""
+    equal = [training("vae", digits, seed=0) for _ in range(MODELS)]
+    step = stack.step_of(equal)
+    x, _, _ = step.stream.draw()
+    x = x[:1].expand_as(x)
+    with torch.no_grad():
+        losses = step.model.loss(x)[1]["gen/rec"]
+    assert len(set(losses.tolist())) == MODELS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_model_meets_every_image_in_an_order_of_its_own(kind, digits, here):
+    """An epoch is three minibatches; the first is in the order it would have alone."""
+    stream = stack.step_of(trainings(kind, digits)).stream
+    alone = [t.stream for t in trainings(kind, digits)]
+    for epoch in range(2):
+        positions = []
+        for _ in range(3):
+            x, y, batch = stream.draw()
+            positions.append(stream.drawn())
+            grey = digits.train_x[stream.drawn()]
+            assert (x[grey == 0] == 0).all()
+            assert (x[grey == 255] == 1).all()
+            assert torch.equal(y, digits.train_y[stream.drawn()])
+            assert torch.equal(batch[0], x)
+            assert all(len(part) == MODELS for part in batch)
+        order = torch.cat(positions, dim=1)
+        assert torch.equal(order.sort().values, torch.arange(250).expand(MODELS, -1))
+        assert not torch.equal(order[0], order[1])
+        if epoch == 0:
+            assert torch.equal(order, torch.stack([own.loader._shuffle() for own in alone]))
+
+
+def test_a_stack_of_one_is_a_plain_training(digits, here):
+    (one,) = together = trainings("vae", digits, models=1)
+    step, plain = stack.step_of(together), training("vae", digits)
+    other = steps.Step(plain.model, plain.optimizer, plain.stream)
+    for _ in range(5):
+        torch.manual_seed(1)
+        values, x, _ = step()
+        torch.manual_seed(1)
+        expected, own_x, _ = other()
+        assert torch.equal(x[0], own_x)
+        torch.testing.assert_close(values[0], expected, rtol=1e-4, atol=1e-4)
+    assert one.model.enc.net[0].weight.data_ptr() == next(iter(step.model.parameters())).data_ptr()
+
+
+def test_what_is_loaded_into_a_model_is_in_the_stack(digits):
+    models = [built("vae", seed) for seed in range(MODELS)]
+    stacked, other = stack.Stack(models), built("vae", 7)
+    models[1].load_state_dict(other.state_dict())
+    for own, together in zip(trained(other), stacked.parameters(), strict=True):
+        assert torch.equal(together[1], own)
+
+
+def test_only_models_of_one_class_and_size_are_stacked():
+    for other in (built("gmvae"), built("vae", z_dim=4)):
+        with pytest.raises(ValueError, match="one class and size"):
+            stack.Stack([built("vae"), other])
+
+
+def test_only_streams_of_the_same_images_are(digits):
+    one = training("vae", digits).stream
+    loader = data.Batches(digits.train_x[250:500], digits.train_y[:250], 97, data.generator(0))
+    for other in (data.Stream(loader, None, "cpu"), data.Stream([], None, "cpu")):
+        with pytest.raises(ValueError, match="same images"):
+            stack.Streams([one, other])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_in_a_step_waits_for_the_device(kind, digits, here):
+    step = stack.step_of(trainings(kind, digits))
+    with NoWaiting():
+        for _ in range(4):
+            step()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stacked_step_can_be_replayed(kind, digits, here):
+    plain, wrapped = (stack.step_of(trainings(kind, digits)) for _ in range(2))
+    device = StandIn()
+    found = []
+    for step, inner in ((plain, plain), (CapturedStep(wrapped, device), wrapped)):
+        torch.manual_seed(1)
+        found.append(trace(step, inner, 20))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert device.replays > 10
+
+
+@pytest.mark.parametrize("kind", ["gmvae", "ssvae", "ssvae, many labels", "ssvae, no bound"])
+def test_an_interrupted_training_ends_with_the_same_bits(kind, digits, here):
+    whole = trainings(kind, digits)
+    torch.manual_seed(5)
+    fit(whole, 21)
+    for iter_max in (4, 14, 21):
+        paths = [here / f"resume-{seed}.pt" for seed in range(MODELS)]
+        pieces = [training(kind, digits, s, state_path=paths[s]) for s in range(MODELS)]
+        if iter_max == 4:
+            torch.manual_seed(5)
+        assert fit(pieces, iter_max).step == iter_max
+    assert same(weights(whole), weights(pieces))
+
+
+def test_trainings_that_have_come_to_other_iterations_are_not_stacked(digits, here):
+    apart = trainings("vae", digits, models=2)
+    apart[1].start = 3
+    with pytest.raises(ValueError, match="same iteration"):
+        stack.step_of(apart)
+
+
+def test_files_hold_one_model_each(digits, here):
+    together = [
+        training("vae", digits, seed, state_path=here / f"resume-{seed}.pt") for seed in range(8)
+    ]
+    fit(together, 2)
+    alone = training("vae", digits, 9, state_path=here / "resume-9.pt")
+    train.loop(steps.Step(alone.model, alone.optimizer, alone.stream), [alone], quiet, 2)
+    for name in ("resume-{}.pt", "checkpoints/m{}/model-00002.pt"):
+        size, expected = (len((here / name.format(i)).read_bytes()) for i in (3, 9))
+        assert size == pytest.approx(expected, rel=0.01)
+    again = built("vae", 11)
+    checkpoints.load_weights(again, checkpoints.model_path("m3", 2))
+    assert same([again.state_dict()], [together[3].model.state_dict()])
+
+
+class Log:
+    """A writer that remembers."""
+
+    def __init__(self):
+        self.scalars = {}
+
+    def add_scalar(self, tag, value, step):
+        self.scalars[tag, step] = value
+
+    def flush(self):
+        pass
+
+
+def test_every_model_logs_its_own_numbers(digits, here):
+    logs = [Log() for _ in range(MODELS)]
+    together = [training("ssvae", digits, seed, logs[seed]) for seed in range(MODELS)]
+    fit(together, 51)
+    tags = {tag for tag, _ in logs[0].scalars}
+    assert {"train/loss", "train/grad_norm", "gen/elbo", "class/ce", "class/acc"} <= tags
+    for log in logs:
+        assert set(log.scalars) == {(tag, step) for tag in tags for step in (50, 51)}
+        assert all(math.isfinite(v) for v in log.scalars.values())
+    for tag in ("train/loss", "train/grad_norm", "gen/rec"):
+        assert len({log.scalars[tag, 50] for log in logs}) == MODELS
+
+
+def test_one_that_breaks_keeps_no_other_back(digits, here):
+    whole = trainings("vae", digits)
+    torch.manual_seed(5)
+    fit(whole, 60)
+    shutil.rmtree(here / "checkpoints")
+    together = trainings("vae", digits)
+    step = stack.step_of(together)
+    with torch.no_grad():
+        together[1].model.dec.net[4].bias[0] = math.nan
+    torch.manual_seed(5)
+    done = train.loop(step, together, quiet, 60)
+    assert done.step == 60
+    assert [t.failure is None for t in together] == [True, False, True]
+    assert "iteration 1: gen/" in str(together[1].failure)
+    found, expected = weights(together), weights(whole)
+    assert same([found[0], found[2]], [expected[0], expected[2]])
+    written = {p.parent.name for p in here.glob("checkpoints/*/model-00060.pt")}
+    assert written == {"m0", "m2"}
+    replay = json.loads((here / "checkpoints/m1/nonfinite-00001.json").read_text())
+    own = training("vae", digits, 1).stream
+    own.draw()
+    assert replay["train_positions"] == own.drawn().tolist()
+
+
+def test_when_all_break_the_first_ones_reason_is_given(digits, here):
+    together = trainings("vae", digits, models=2)
+    for own in together:
+        with torch.no_grad():
+            own.model.dec.net[4].bias[0] = math.nan
+    with pytest.raises(train.UserError, match="stopped at iteration 1"):
+        fit(together, 60)
+
+
+def test_stacked_models_learn_what_models_alone_do(digits, here):
+    """The bound after 150 steps, over eight seeds each, within five standard errors."""
+    x = data.binarized_test(digits)
+    together, alone = (trainings("vae", digits, models=8) for _ in range(2))
+    fit(together, 150)
+    for own in alone:
+        train.loop(steps.Step(own.model, own.optimizer, own.stream), [own], quiet, 150)
+    bounds = [
+        [evaluate.full_bounds(t.model, x)["nelbo"].value for t in some]
+        for some in (together, alone)
+    ]
+    se = math.sqrt(sum(statistics.variance(values) / 8 for values in bounds))
+    assert abs(statistics.fmean(bounds[0]) - statistics.fmean(bounds[1])) < 5 * se
+    assert max(bounds[0]) < 350  # from about 540
+
+
+# The command line
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_runs_are_trained_as_one(script, nursery, tmp_path):
+    flags = [*SCRIPTS[script], "--iter_max", 60, "--runs", 3, "--stack", 1]
+    done = nursery.run(script, *flags, cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert "3 runs trained as one" in done.out
+    records = [json.loads(p.read_text()) for p in tmp_path.glob("checkpoints/*/results.json")]
+    assert [r["training"]["runs_at_once"] for r in records] == [3, 3, 3]
+    assert len({json.dumps(r["numbers"]) for r in records}) == 3
+    again = nursery.run(script, *flags, cwd=tmp_path)
+    group = "test" if "ssvae" in script else "subset"
+    assert "left as they are: runs 0 to 2" in again.out
+    assert (
+        again.out[again.out.index(f"{group}, run") :] == done.out[done.out.index(f"{group}, run") :]
+    )
+
+
+def test_what_was_interrupted_goes_on(nursery, tmp_path):
+    """Two runs from where they were stopped, one whose folder was lost from its start."""
+    flags = [*SCRIPTS["run_vae.py"], "--iter_save", 100, "--runs", 3, "--stack", 1]
+    process = nursery.start("run_vae.py", *flags, "--iter_max", 600, cwd=tmp_path)
+    until(lambda: list(tmp_path.glob("checkpoints/*/model-00100.pt")), process)
+    process.send(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
+    step, path = re.findall(r"at iteration (\d+); saved in (\S+) and", process.out)[0]
+    assert "2 other runs" in process.out
+    assert (tmp_path / path).exists()
+    shutil.rmtree(next(tmp_path.glob("checkpoints/*run=0001*")))
+    done = nursery.run("run_vae.py", *flags, "--iter_max", 600, cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert done.out.count(f"Going on with this run from iteration {step}") == 2
+    records = [json.loads(p.read_text()) for p in tmp_path.glob("checkpoints/*/results.json")]
+    stretches = {r["training"]["iterations_in_this_stretch"] for r in records}
+    assert stretches == {600, 600 - int(step)}
+
+
+def test_one_run_that_is_refused_keeps_no_other_back(nursery, tmp_path):
+    flags = [*SCRIPTS["run_vae.py"], "--iter_max", 10, "--runs", 3, "--stack", 1]
+    taken = tmp_path / "checkpoints" / "model=vae_z=02_run=0001_batch_size=20_data=digits"
+    taken.mkdir(parents=True)
+    with filelock.FileLock(taken / "lock"):
+        done = nursery.run("run_vae.py", *flags, cwd=tmp_path)
+    assert done.status == 2
+    assert "is being trained by" in done.err
+    assert "Runs 1 are not finished" in done.err
+    assert "2 runs trained as one" in done.out
+    assert len(list(tmp_path.glob("checkpoints/*/results.json"))) == 2
+
+
+def test_alone_there_is_nothing_to_stack(nursery, tmp_path):
+    done = nursery.run("run_vae.py", "--stack", 1, cwd=tmp_path)
+    assert "give --runs too" in done.complaint()
