@@ -1,64 +1,150 @@
-"""Seconds of a VAE's training on a CUDA GPU: step by step, and with the step replayed as a graph.
+"""Seconds of the trainings on a CUDA GPU: the textbook's, step by step, replayed, and stacked.
 
-python benchmarks/gpu.py                 # 20,000 iterations each, on MNIST in data/
+python benchmarks/gpu.py                     # on MNIST in data/, at the scripts' iterations
+python benchmarks/gpu.py --device cpu --steps 20    # whether it runs; nothing is replayed there
 """
 
 import argparse
+import os
+import statistics
 import sys
+import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+STEPS = {"vae": 20_000, "gmvae": 20_000, "ssvae_gw1": 30_000}
+TEXTBOOK_STEPS = 500  # measured, and multiplied to all of them
+WARM_UP = 20  # steps before the clock starts, and at its other end the device is waited for
+BATCH = 97
+
 
 def arguments():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--steps", type=int, default=20_000, help="iterations of each training")
-    p.add_argument("--rounds", type=int, default=3, help="trainings of each kind, in turns")
+    p.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    p.add_argument("--steps", type=int, help="iterations (default: the scripts' own)")
+    p.add_argument("--rounds", type=int, default=3, help="measurements of each kind, in turns")
+    p.add_argument("--models", type=int, default=32, help="VAEs that are stacked")
     p.add_argument("--data_dir", default="data", help="folder that holds MNIST/raw")
     return p.parse_args()
 
 
-def seconds(dataset, steps, precision, graph):
-    """Seconds of one training's iterations, to the end of the last one's work on the device."""
+def trainings(dataset, device, model, n):
+    """n trainings of the project's model of that name, seeds 0 … n − 1."""
     import torch
-    from tqdm import tqdm
 
+    from benchmarks import sides
     from codebase import data
+    from codebase.train import Training
+
+    made = []
+    for seed in range(n):
+        torch.manual_seed(seed)
+        net = sides.project_model(model).to(device)
+        shuffling = data.generator(seed, device)
+        loader = data.Batches(dataset.train_x, dataset.train_y, BATCH, shuffling)
+        labelled = data.labelled(dataset) if model in sides.SSVAES else None
+        y_status = "none" if labelled is None else "semisup"
+        made.append(Training(net, loader, labelled, device, None, y_status))
+    return made
+
+
+def project(dataset, device, model, steps, *, graph=False, models=1):
+    """Seconds of the project's steps."""
+    from codebase import precision, stack
     from codebase.graph import captured
-    from codebase.models.vae import VAE
-    from codebase.steps import Step, adam
+    from codebase.steps import Step
+
+    begun = trainings(dataset, device, model, models)
+    products = precision.resolve("auto", device)
+    if models > 1:
+        step = stack.step_of(begun, precision=products)
+    else:
+        step = Step(begun[0].model, begun[0].optimizer, begun[0].stream, products)
+    advance = captured(step) if graph else step
+    return seconds(lambda: advance()[0], steps)
+
+
+def textbook(images, dataset, device, model, steps):
+    """Seconds of the textbook's steps, from those of a few of them."""
+    import torch
+
+    from benchmarks import sides
+    from benchmarks import textbook as book
+    from codebase import data
 
     torch.manual_seed(0)
-    loader = data.Batches(dataset.train_x, dataset.train_y, 97, data.generator(0, "cuda"))
-    model = VAE(z_dim=10).to("cuda")
-    plain = Step(model, adam(model), data.Stream(loader, None, "cuda"), precision)
-    advance = captured(plain) if graph else plain
-    torch.cuda.synchronize()
+    labelled = None
+    if model in sides.SSVAES:
+        xl, yl = data.labelled_subset(dataset)
+        labelled = data.grey(xl), yl
+    net = sides.textbook_model(model).to(device)
+    losses = book.steps(net, images, labelled, BATCH, device)
+
+    def step():
+        loss = next(losses)
+        loss.item()
+        return loss
+
+    measured = min(steps, TEXTBOOK_STEPS)
+    return seconds(step, measured) * steps / measured
+
+
+def seconds(step, steps):
+    """Seconds of so many steps, once warm, to the end of the last one's work on the device."""
+    for _ in range(WARM_UP):
+        values = step()
+    values.cpu()
     begin = time.perf_counter()
-    for _ in tqdm(range(steps), leave=False):
-        values, _, _ = advance()
+    for _ in range(steps):
+        values = step()
     values.cpu()
     return time.perf_counter() - begin
+
+
+def compare(sides, rounds):
+    """Measures {name: function that takes seconds} in turns, and prints a line each."""
+    found = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, measured in sides.items():
+            found[name].append(measured())
+    replayed = statistics.median(found["replayed"])
+    for name, times in found.items():
+        median = statistics.median(times)
+        spread = f"({min(times):.1f}–{max(times):.1f})"
+        print(f"  {name:14} {median:8.1f} s {spread}, {median / replayed:.2f} × replayed")
 
 
 def main():
     args = arguments()
     import torch
 
+    from benchmarks import textbook as book
     from codebase import datasets
 
-    if not torch.cuda.is_available():
-        raise SystemExit("gpu.py: error: torch finds no CUDA GPU on this machine.")
-    dataset = datasets.load("mnist", args.data_dir).to("cuda")
-    print(f"{torch.cuda.get_device_name()}, VAE z=10, minibatches of 97, {args.steps:,} iterations")
-    for precision in ("fp32", "bf16"):
-        found = {"plain": [], "graph": []}
-        for _ in range(args.rounds):
-            for name in found:
-                found[name].append(seconds(dataset, args.steps, precision, name == "graph"))
-        plain, graph = (sorted(times)[len(times) // 2] for times in found.values())
-        print(f"{precision}: plain {plain:.1f} s, graph {graph:.1f} s, ratio {plain / graph:.1f}")
+    device = torch.device(args.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("gpu.py: error: torch finds no CUDA GPU here; try --device cpu.")
+    dataset = datasets.load("mnist", args.data_dir).to(device)
+    images = book.mnist(args.data_dir)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    print(f"{name}, torch {torch.__version__}, minibatches of {BATCH}, --precision auto")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # for checkpoints/
+        for model, steps in STEPS.items():
+            about = dataset, device, model, args.steps or steps
+            sides = {
+                "textbook": partial(textbook, images, *about),
+                "step by step": partial(project, *about),
+                "replayed": partial(project, *about, graph=True),
+            }
+            if model == "vae":
+                stacked = partial(project, *about, graph=True, models=args.models)
+                sides[f"{args.models} stacked"] = stacked
+            print(f"\n{model}, {args.steps or steps:,} iterations")
+            compare(sides, args.rounds)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """What is compared: the textbook's loop, this project's, a variant of it, and bare products."""
 
+import os
+import tempfile
+
 import torch
 
 from benchmarks import ceiling, textbook
@@ -51,17 +54,19 @@ def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_st
     labelled, y_status = None, "none"
     if model in SSVAES:
         labelled, y_status = data.labelled(dataset, 100, 0, seed), "semisup"
-    train(
-        net,
-        loader,
-        labelled,
-        cpu,
-        bar,
-        None,
-        y_status=y_status,
-        precision=resolve(precision, cpu),
-        on_step=on_step,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # for checkpoints/
+        train(
+            net,
+            loader,
+            labelled,
+            cpu,
+            bar,
+            None,
+            y_status=y_status,
+            precision=resolve(precision, cpu),
+            on_step=on_step,
+        )
 
 
 def train_textbook(net, model, name, data_dir, batch, bar):

@@ -37,26 +37,38 @@ def train(model, dataset, labelled, batch_size, tqdm):
     """Trains for ever; the progress bar may end it by an exception.
 
     Args:
-        dataset: of (grey image (1, 28, 28), label).
-        labelled: None, or grey xl (L, 784) and one-hot yl (L, 10).
+        The same as for `steps`.
         tqdm: the progress bar's class.
+    """
+    with tqdm() as bar:
+        for loss in steps(model, dataset, labelled, batch_size):
+            bar.set_postfix(loss=f"{loss.item():.2f}")
+            bar.update(1)
+
+
+def steps(model, dataset, labelled, batch_size, device="cpu"):
+    """Trains for ever, and yields the loss of every step.
+
+    Args:
+        dataset: of (grey image (1, 28, 28), label).
+        labelled: None, or grey xl (L, 784) and one-hot yl (L, 10), on the device.
+        device: where the model lies.
     """
     loader = DataLoader(dataset, batch_size=batch_size, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()
-    with tqdm() as bar:
-        while True:
-            for x, _ in loader:
-                batch = (torch.bernoulli(x.reshape(len(x), -1)),)
-                if labelled is not None:
-                    xl, yl = labelled
-                    batch += (torch.bernoulli(xl), yl)
-                optimizer.zero_grad()
-                loss = model.loss(*batch)
-                loss.backward()
-                optimizer.step()
-                bar.set_postfix(loss=f"{loss.item():.2f}")
-                bar.update(1)
+    while True:
+        for x, _ in loader:
+            x = x.to(device)
+            batch = (torch.bernoulli(x.reshape(len(x), -1)),)
+            if labelled is not None:
+                xl, yl = labelled
+                batch += (torch.bernoulli(xl), yl)
+            optimizer.zero_grad()
+            loss = model.loss(*batch)
+            loss.backward()
+            optimizer.step()
+            yield loss
 
 
 def sample_gaussian(m, v):
@@ -157,7 +169,7 @@ class SSVAE(nn.Module):
         q, log_q = F.softmax(logits, dim=1), F.log_softmax(logits, dim=1)
         kl_y = (q * (log_q - math.log(1 / self.y_dim))).sum(-1)
 
-        y = torch.eye(self.y_dim).repeat_interleave(len(x), dim=0)  # (10 B, 10)
+        y = torch.eye(self.y_dim, device=x.device).repeat_interleave(len(x), dim=0)  # (10 B, 10)
         x = x.repeat(self.y_dim, 1)  # (10 B, 784)
         m, v = gaussian_parameters(self.enc(x, y), dim=1)
         z = sample_gaussian(m, v)

@@ -21,6 +21,7 @@ from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
 
 MODELS = 3
+pytestmark = pytest.mark.usefixtures("here")  # for checkpoints/
 
 
 def built(kind, seed=0, **sizes):
