@@ -45,7 +45,8 @@ def finish(key, run, groups, dataset="mnist", sha256="same", steps=None, model=F
     (folder / "results.json").write_text(json.dumps(content))
     if model:
         torch.manual_seed(run)
-        checkpoints.save(folder / f"model-{steps:05d}.pt", experiment.build().state_dict())
+        built = GMVAE(z_dim=10, k=500) if "gmvae" in experiment.layout else VAE(z_dim=10)
+        checkpoints.save(folder / f"model-{steps:05d}.pt", built.state_dict())
         for kind in ("samples", "samples_probabilities"):
             figures.save_grid(folder / f"{kind}.png", torch.rand(200, 784), 20)
     return folder

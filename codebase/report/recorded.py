@@ -4,10 +4,8 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codebase import checkpoints, records
+from codebase import checkpoints, records, saved
 from codebase.errors import UserError
-from codebase.models.gmvae import GMVAE
-from codebase.models.vae import VAE
 from codebase.places import run_name
 from codebase.summary import numbers, over_runs
 
@@ -27,7 +25,6 @@ class Experiment:
         flags: what sets it apart and has its place in the layout.
         unusual: what sets it apart and is appended to the name.
         iwae: whether its IWAE bounds are wanted.
-        build: makes its model, where the report needs one.
     """
 
     title: str
@@ -37,7 +34,6 @@ class Experiment:
     flags: dict = field(default_factory=dict)
     unusual: dict = field(default_factory=dict)
     iwae: bool = False
-    build: object = None
 
 
 def _vae(beta):
@@ -48,7 +44,6 @@ def _vae(beta):
         20_000,
         unusual={} if beta == 1 else {"beta": beta},
         iwae=beta == 1,
-        build=lambda: VAE(z_dim=Z),
     )
 
 
@@ -65,7 +60,6 @@ EXPERIMENTS = {
         f"model=gmvae_z={Z}_k={K}",
         20_000,
         iwae=True,
-        build=lambda: GMVAE(z_dim=Z, k=K),
     ),
     "ssvae_gw=0": _ssvae(0),
     "ssvae_gw=1": _ssvae(1),
@@ -91,7 +85,6 @@ class Recorded:
     iter_max: int
     numbers: dict
     content: dict
-    build: object
 
     @property
     def folder(self):
@@ -106,14 +99,11 @@ class Recorded:
         """The trained model; None if its checkpoint is not on disk.
 
         Raises:
-            UserError: the checkpoint is damaged or of another model.
+            UserError: the checkpoint is damaged or of no model of this project.
         """
-        path = checkpoints.model_path(self.name, self.iter_max)
-        if not path.exists():
+        if not checkpoints.model_path(self.name, self.iter_max).exists():
             return None
-        model = self.build().to(device)
-        checkpoints.load_weights(model, path, device)
-        return model
+        return saved.load(self.folder, self.iter_max).model.to(device)
 
 
 @dataclass(frozen=True)
@@ -173,7 +163,7 @@ def read(experiment, runs, dataset, sha256, iter_max=None):
             if again.exists():  # of the same weights, with --train 0: maybe the IWAE bounds too
                 more = _content(again)["numbers"]
                 groups = {g: more.get(g, {}) | members for g, members in groups.items()}
-            found.append(Recorded(i, name, iter_max, groups, content, experiment.build))
+            found.append(Recorded(i, name, iter_max, groups, content))
     return Runs(experiment, found, missing)
 
 
