@@ -42,7 +42,7 @@ def trainings(dataset, device, model, n):
     made = []
     for seed in range(n):
         torch.manual_seed(seed)
-        net = sides.project_model(model).to(device)
+        net = sides.project_model(model, prune=device.type == "cpu").to(device)
         shuffling = data.generator(seed, device)
         loader = data.Batches(dataset.train_x, dataset.train_y, BATCH, shuffling)
         labelled = data.labelled(dataset) if model in sides.SSVAES else None

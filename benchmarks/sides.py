@@ -33,10 +33,10 @@ class EnumeratingSSVAE(SSVAE):
         return kl_z.view(self.y_dim, -1), rec.view(self.y_dim, -1)
 
 
-def project_model(model, k=500, ssvae=SSVAE):
-    """The project's model at its script's defaults."""
+def project_model(model, k=500, ssvae=SSVAE, prune=True):
+    """The project's model at its script's defaults, on a CPU if it prunes."""
     if model in SSVAES:
-        return ssvae(gen_weight=SSVAES[model])
+        return ssvae(gen_weight=SSVAES[model], prune=prune)
     return VAE(z_dim=10) if model == "vae" else GMVAE(z_dim=10, k=k)
 
 
@@ -102,7 +102,7 @@ def run(spec, bar):
     with threads.FreeCores() as free:
         dataset = datasets.load(spec["dataset"], spec["data_dir"])
     threads.take(spec["threads"], free.count)
-    kind = {"project": SSVAE, "copies": EnumeratingSSVAE}[side]
-    net = project_model(model, spec["k"], kind)
+    copies = side == "copies"
+    net = project_model(model, spec["k"], EnumeratingSSVAE if copies else SSVAE, prune=not copies)
     retreat = None if spec["threads"] else threads.Retreat()
     train_project(net, model, dataset, batch, 0, bar, spec["precision"], retreat)

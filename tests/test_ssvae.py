@@ -254,6 +254,60 @@ def test_every_gradient_is_that_of_the_naive_loop():
     assert_close(got, torch.autograd.grad(expected, parameters))
 
 
+# --- labels that weigh nothing --------------------------------------------------------------
+
+
+class Watched(SSVAE):
+    """Notes how many pairs of an image and a label it was last asked for."""
+
+    def negative_elbo_terms_given(self, x, y):
+        kl_z, rec = super().negative_elbo_terms_given(x, y)
+        self.pairs = kl_z.numel()
+        return kl_z, rec
+
+
+def nearly_certain(prune, dtype=torch.float32):
+    """One label has nearly all the weight, the next e^-9.9 = 5e-5 of it, the third 2.5e-9, …"""
+    model = seeded(0, Watched, z_dim=3, prune=prune).to(dtype)
+    model.steepness = torch.nn.Parameter(torch.tensor(9.9, dtype=dtype))
+    order = (torch.arange(10) - torch.tensor([4, 6, 6, 1]).unsqueeze(1)) % 10
+    order = order.repeat(10, 1).to(dtype)
+    model.cls = Net(lambda x: -model.steepness * order[: len(x)])
+    return model
+
+
+@pytest.mark.parametrize(("dtype", "left"), [(torch.float32, 2), (torch.float64, 4)])
+def test_a_pruned_label_weighs_less_than_rounding(dtype, left, monkeypatch):
+    """Terms and gradients with and without, from noise that depends on nothing."""
+    monkeypatch.setattr(torch, "randn_like", lambda m: torch.full_like(m, 0.7))
+    x, found = binary(40, 784).to(dtype), []
+    for prune in (False, True):
+        model = nearly_certain(prune, dtype)
+        terms = model.negative_elbo_terms(x)
+        parameters = [*model.enc.parameters(), *model.dec.parameters(), model.steepness]
+        gradients = torch.autograd.grad(sum(term.mean() for term in terms), parameters)
+        found.append((terms, gradients))
+        assert model.pairs == (32 * math.ceil(40 * left / 32) if prune else 400)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    assert_close(found[1], found[0], **close)
+
+
+def test_with_most_labels_likely_none_is_pruned():
+    dense, pruned = (seeded(0, Watched, z_dim=3, prune=prune) for prune in (False, True))
+    found, expected = (seeded(1, model.negative_elbo_terms, X) for model in (pruned, dense))
+    assert_close(found, expected, rtol=0, atol=0)
+    assert pruned.pairs == 40
+
+
+def test_the_pruned_bound_has_the_same_mean():
+    """Over many draws of its noise, within five standard errors."""
+    models = [nearly_certain(prune) for prune in (False, True)]
+    (mean, se), (pruned, error) = (
+        estimate(lambda model=model: model.negative_elbo_bound(X)[0], 300) for model in models
+    )
+    assert abs(mean - pruned) < 5 * math.hypot(se, error)
+
+
 # --- the loss -------------------------------------------------------------------------------
 
 YL = one_hot([3, 1, 4, 1, 5], 10)

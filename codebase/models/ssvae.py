@@ -21,7 +21,8 @@ class SSVAE(StandardNormalPrior):
 
     Costs are in nats, summed over dimensions and averaged over the images of a minibatch. The
     expectation over q(y|x) is exact: every image (B, 784) meets every label (Y, 1, Y) by
-    broadcasting, labels outermost.
+    broadcasting, labels outermost. A trained classifier leaves most labels less than a float can
+    tell from nothing; with `prune` an image meets only the others.
 
     Args:
         nn: version of the networks, a module of codebase.models.nns.
@@ -30,6 +31,9 @@ class SSVAE(StandardNormalPrior):
         class_weight: weight of the mean cross-entropy of the labelled images.
         z_dim, y_dim: Z and Y.
         labeled_elbo: train on ELBO(x, y) of the labelled pairs too, as Kingma et al. do.
+        prune: leaves out a label with q(y|x) < eps/10, 1.2e-8 in float32. All that are left out
+            weigh less than the rounding of the sum. Tensors then have data-dependent shapes, which
+            neither a CUDA graph nor a stack of models can have.
     Raises:
         ValueError: a weight is negative, z_dim or y_dim < 1; in the methods, an argument of
             another shape than said.
@@ -45,6 +49,7 @@ class SSVAE(StandardNormalPrior):
         z_dim=64,
         y_dim=10,
         labeled_elbo=False,
+        prune=False,
     ):
         if not (gen_weight >= 0 and class_weight >= 0):
             raise ValueError(
@@ -52,11 +57,8 @@ class SSVAE(StandardNormalPrior):
             )
         super().__init__()
         self.name, self.z_dim, self.y_dim = name, z_dim, y_dim
-        self.gen_weight, self.class_weight, self.labeled_elbo = (
-            gen_weight,
-            class_weight,
-            labeled_elbo,
-        )
+        self.gen_weight, self.class_weight = gen_weight, class_weight
+        self.labeled_elbo, self.prune = labeled_elbo, prune
         networks = getattr(nns, nn)
         self.enc = networks.Encoder(z_dim, y_dim)
         self.dec = networks.Decoder(z_dim, y_dim)
@@ -82,9 +84,20 @@ class SSVAE(StandardNormalPrior):
         """(kl_z, kl_y, rec) of each image, (B,) each, the label summed out."""
         log_q = F.log_softmax(self.cls(x), dim=-1)  # (B, Y)
         q = log_q.exp()
+        kl_z, rec = self._terms_by_label(x, q)  # (B, Y)
+        return (q * kl_z).sum(-1), ut.kl_cat(q, log_q, -math.log(self.y_dim)), (q * rec).sum(-1)
+
+    def _terms_by_label(self, x, q):
+        """(kl_z, rec) of each image with each label, (B, Y) each; 0 for a label that is pruned."""
+        if self.prune:
+            pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
+            if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
+                # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
+                image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
+                terms = self.negative_elbo_terms_given(x[image], F.one_hot(label, self.y_dim).to(x))
+                return [torch.zeros_like(q).index_put((*pairs.T,), t[: len(pairs)]) for t in terms]
         labels = torch.eye(self.y_dim, dtype=x.dtype, device=x.device).unsqueeze(1)  # (Y, 1, Y)
-        kl_z, rec = self.negative_elbo_terms_given(x, labels)  # (Y, B)
-        return (q * kl_z.T).sum(-1), ut.kl_cat(q, log_q, -math.log(self.y_dim)), (q * rec.T).sum(-1)
+        return [term.T for term in self.negative_elbo_terms_given(x, labels)]  # from (Y, B)
 
     def negative_elbo_bound(self, x):
         """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.
