@@ -15,6 +15,7 @@ from codebase.flags import complain
 from codebase.places import Place
 from codebase.reference import BANDS
 from codebase.runs import Run
+from codebase.steps import Step
 from codebase.summary import numbers, summary
 
 
@@ -229,13 +230,25 @@ def _train_as_one(task, descriptions, dataset):
 
 
 def _fit_as_one(task, runs, trainings):
-    """Trains runs as one from the iteration they have come to, and reports each."""
-    first, *_ = runs
-    step = stack.step_of(trainings, first.args.lr, first.args.precision)
-    print(f"\n{len(runs)} runs trained as one")
+    """Trains runs by one step, from the iteration that all have come to; if it must be, by many."""
+    args = runs[0].args
+    try:
+        step = stack.step_of(trainings, args.lr, args.precision)
+    except ValueError as error:
+        print(f"\nThese models cannot be trained as one ({error}); going on one after the other.")
+        for run, training in zip(runs, trainings, strict=True):
+            step = Step(training.model, training.optimizer, training.stream, args.precision)
+            _fit(task, step, [run], [training])
+    else:
+        print(f"\n{len(runs)} runs trained as one")
+        _fit(task, step, runs, trainings)
+
+
+def _fit(task, step, runs, trainings):
+    """Trains runs by a step that is theirs, and reports each."""
     trained = None
     with contextlib.suppress(UserError):  # all have failed, each for the reason it gives
-        trained = first.loop(step, trainings)
+        trained = runs[0].loop(step, trainings)
     for run, training in zip(runs, trainings, strict=True):
         with _complaining(run.name):
             if training.failure:

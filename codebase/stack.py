@@ -9,6 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 from codebase.data import Stream
+from codebase.process import random_state, set_random_state
 from codebase.steps import Step, adam
 
 
@@ -24,15 +25,31 @@ def step_of(trainings, lr=1e-3, precision="fp32"):
         lr: Adam's learning rate.
         precision: as for `steps.update`.
     Raises:
-        ValueError: they cannot be trained together.
+        ValueError: they cannot be trained together; they are as before.
     """
     if len({training.start for training in trainings}) > 1:
         raise ValueError("the trainings have not come to the same iteration")
+    streams = Streams([training.stream for training in trainings])
     stack = Stack([training.model for training in trainings])
+    _try(stack, streams)
     optimizer = adam(stack, lr)
     _put_together(optimizer, [training.optimizer for training in trainings])
-    streams = Streams([training.stream for training in trainings])
     return StackedStep(stack, optimizer, streams, precision)
+
+
+def _try(stack, streams):
+    """Raises a ValueError if the models' loss does what torch.vmap cannot batch."""
+    of_device, own = random_state(), [g.get_state() for g in streams.generators()]
+    first = torch.zeros(len(stack.models), 1, dtype=torch.long, device=streams.device)
+    try:
+        _, _, batch = streams.take([first for _ in streams.parts()])
+        stack.loss(*batch)
+    except Exception as error:  # whatever a loss raises when its tensors are batched ones
+        raise ValueError(str(error).split("\n")[0].split(". ")[0].rstrip(".")) from error
+    finally:
+        set_random_state(of_device)
+        for generator, state in zip(streams.generators(), own, strict=True):
+            generator.set_state(state)
 
 
 class StackedStep(Step):

@@ -19,7 +19,9 @@ from grading.submission import CODEBASE, GRADED, Refused, read
 from grading.work import side_by_side
 
 SHORT = 1_000  # iterations
-SHORT_SLACK = {"nelbo": 5.0, "kl": 5.0, "rec": 5.0, "accuracy": 0.1}  # about our own short training
+# About our own short training: four to eight standard deviations of the difference between two
+# seeds of it, which are 1.5, 0.55 and 1.9 nats and 0.017.
+SHORT_SLACK = {"nelbo": 6.0, "kl": 3.0, "rec": 8.0, "accuracy": 0.1}
 BATCH_SIZE = 97
 START_SECONDS = 60
 SECONDS_PER_ITERATION = 0.5  # a slow machine's SSVAE takes a fifth of it

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import statistics
+from argparse import Namespace
 
 import filelock
 import pytest
@@ -14,7 +15,7 @@ from processes import until
 from short_runs import SCRIPTS
 from test_graph import KINDS, NoWaiting, StandIn, labelled_of, quiet, trace
 
-from codebase import checkpoints, data, evaluate, stack, steps, train
+from codebase import checkpoints, data, evaluate, replicates, stack, steps, train
 from codebase.graph import CapturedStep
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
@@ -179,6 +180,37 @@ def test_only_streams_of_the_same_images_are(digits):
             stack.Streams([one, other])
 
 
+class Asking(VAE):
+    """Its loss asks a number of the device."""
+
+    def loss(self, x):
+        loss, summaries = super().loss(x)
+        return loss, summaries | {"asked": loss.item()}
+
+
+def test_a_loss_that_cannot_be_batched_is_refused_and_nothing_has_changed(digits):
+    together = trainings("vae", digits)
+    for own in together:
+        own.model.__class__ = Asking
+    before, state = weights(together), together[0].stream.loader.generator.get_state()
+    torch.manual_seed(3)
+    with pytest.raises(ValueError, match="item"):
+        stack.step_of(together)
+    assert torch.initial_seed() == 3
+    drawn = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(torch.rand(1), drawn)
+    assert same(before, weights(together))
+    assert torch.equal(together[0].stream.loader.generator.get_state(), state)
+    done = train.loop(
+        steps.Step(together[1].model, together[1].optimizer, together[1].stream),
+        [together[1]],
+        quiet,
+        2,
+    )
+    assert done.step == 2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_in_a_step_waits_for_the_device(kind, digits, here):
     step = stack.step_of(trainings(kind, digits))
@@ -308,6 +340,31 @@ def test_stacked_models_learn_what_models_alone_do(digits, here):
     se = math.sqrt(sum(statistics.variance(values) / 8 for values in bounds))
     assert abs(statistics.fmean(bounds[0]) - statistics.fmean(bounds[1])) < 5 * se
     assert max(bounds[0]) < 350  # from about 540
+
+
+def test_models_that_cannot_be_stacked_are_trained_one_after_the_other(digits, capsys):
+    class Run:
+        args = Namespace(lr=1e-3, precision="fp32")
+
+        def __init__(self, name):
+            self.name = name
+
+        def loop(self, step, trainings):
+            return train.loop(step, trainings, quiet, 2)
+
+    together, reported = trainings("vae", digits), []
+    for own in together:
+        own.model.__class__ = Asking
+    task = replicates.Task(None, None, lambda run, model: reported.append((run, model)))
+    runs = [Run(f"m{seed}") for seed in range(MODELS)]
+    replicates._fit_as_one(task, runs, together)
+    assert [run for run, _ in reported] == runs
+    assert [model for _, model in reported] == [own.model for own in together]
+    assert [run.trained.models for run in runs] == [1, 1, 1]
+    (line,) = capsys.readouterr().out.strip().splitlines()
+    assert line.startswith("These models cannot be trained as one (")
+    assert "item()" in line
+    assert line.endswith("); going on one after the other.")
 
 
 # The command line
