@@ -1,6 +1,7 @@
 """Files of tensors that are written whole or not at all, and read without trusting them."""
 
 import contextlib
+import copy
 import io
 import os
 import pickle
@@ -70,7 +71,9 @@ def save(path, content):
 def _own(content):
     """The content with tensors of their own for views, whose whole storage torch would save."""
     if isinstance(content, dict):
-        return type(content)((key, _own(value)) for key, value in content.items())
+        same = copy.copy(content)  # a state_dict is more than a dict
+        same.update((key, _own(value)) for key, value in content.items())
+        return same
     if isinstance(content, list):
         return [_own(value) for value in content]
     if isinstance(content, torch.Tensor) and content.untyped_storage().nbytes() > content.nbytes:

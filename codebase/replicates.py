@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
-import torch
-
-from codebase import datasets, ranks, stack
+from codebase import datasets, ranks, stack, threads
 from codebase.devices import device
 from codebase.errors import UserError
 from codebase.flags import complain
@@ -17,6 +15,8 @@ from codebase.reference import BANDS
 from codebase.runs import Run
 from codebase.steps import Step
 from codebase.summary import numbers, summary
+
+STACKED = 32  # runs trained as one; more do not gain much, and each keeps its files open
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,18 @@ class Task:
 
     def do(self, run):
         """Trains, evaluates and records a run."""
-        labelled, model = self.labelled(run), self.build(run).to(run.device)
+        model, labelled = self._parts(run)
         run.fit(model, labelled, self.watch)
         self.report(run, model)
 
     def begin(self, run):
         """The `Training` of a run."""
-        labelled, model = self.labelled(run), self.build(run).to(run.device)
+        model, labelled = self._parts(run)
         return run.begin(model, labelled, self.watch)
+
+    def _parts(self, run):
+        labelled = self.labelled(run)
+        return self.build(run).to(run.device), labelled
 
 
 def replicate(task, parser, args, layout, named, problem):
@@ -98,12 +102,10 @@ def _replicate(task, args, described, problem):
         ranks.launch(jobs, *(f"--{flag}={value}" for flag, value in again.items()))
     else:
         dataset = dataset.to(device(args.device))
-        mine = {places[i].name: described(i) for i in missing[ranks.rank() :: ranks.world()]}
-        if len(mine) > 1 and args.train and _stacks(args):
-            _train_as_one(task, mine, dataset)
-        else:
-            for name, description in mine.items():
-                _train(task, name, description, dataset)
+        mine = [(places[i].name, described(i)) for i in missing[ranks.rank() :: ranks.world()]]
+        at_once = STACKED if args.train and _stacks(args) else 1
+        for first in range(0, len(mine), at_once):
+            _train(task, mine[first : first + at_once], dataset)
     if ranks.launched_here():
         return  # the process that launched this one tabulates
 
@@ -188,11 +190,35 @@ def _finished(places):
     return sorted({i for _, some, _ in everyone for i in some})
 
 
-def _train(task, name, description, dataset):
-    """One run from its start, or from where it was, to its results; says why if it fails."""
-    ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {name}\n" if ranks.world() > 1 else "\n")
-    with ranks.in_one_piece(), _complaining(name), Run(*description, dataset) as run:
-        task.do(run)
+def _stacks(args):
+    return args.stack == "1" or (args.stack == "auto" and device(args.device).type == "cuda")
+
+
+def _train(task, described, dataset):
+    """Runs from their start, or from where they were, to their results; says why one fails.
+
+    Args:
+        described: [(name, what Run takes)]; if several, those that have come to the same iteration
+            are trained as one.
+    """
+    names = ", ".join(name for name, _ in described)
+    ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {names}\n" if ranks.world() > 1 else "\n")
+    with ranks.in_one_piece(), contextlib.ExitStack() as opened:
+        if len(described) == 1:
+            ((name, description),) = described
+            with _complaining(name), Run(*description, dataset) as run:
+                task.do(run)
+            return
+        with threads.FreeCores() as free:  # once for all
+            pass
+        begun = []
+        for name, description in described:
+            with _complaining(name):
+                run = opened.enter_context(Run(*description, dataset, free.count))
+                begun.append((run, task.begin(run)))
+        begun.sort(key=lambda pair: pair[1].start)
+        for _, together in groupby(begun, key=lambda pair: pair[1].start):
+            _fit_as_one(task, dict(together))
 
 
 @contextlib.contextmanager
@@ -204,57 +230,43 @@ def _complaining(name):
         complain(f"{name}: {error}")
 
 
-def _stacks(args):
-    return args.stack == "1" or (args.stack == "auto" and device(args.device).type == "cuda")
+def _fit_as_one(task, begun):
+    """Trains {run: Training} by one step, from the iteration that all have come to.
 
-
-def _train_as_one(task, descriptions, dataset):
-    """Several runs side by side, those together that have come to the same iteration.
-
-    Args:
-        descriptions: {name: what Run takes}.
+    If it must be, by a step for each.
     """
-    listed = ", ".join(descriptions)
-    ranks.say(f"rank {ranks.rank()} of {ranks.world()}: {listed}\n" if ranks.world() > 1 else "\n")
-    begun = []
-    with ranks.in_one_piece(), contextlib.ExitStack() as opened:
-        for name, (parser, args, *layout) in descriptions.items():
-            with _complaining(name):
-                if begun:
-                    args.threads = torch.get_num_threads()  # as the first found them free
-                run = opened.enter_context(Run(parser, args, *layout, dataset))
-                begun.append((run, task.begin(run)))
-        begun.sort(key=lambda pair: pair[1].start)
-        for _, together in groupby(begun, key=lambda pair: pair[1].start):
-            _fit_as_one(task, *zip(*together, strict=True))
+    first, *others = begun
+    if others:
+        trainings, args = list(begun.values()), first.args
+        try:
+            step = stack.step_of(trainings, args.lr, args.precision)
+            print(f"\n{len(begun)} runs trained as one")
+            _fit(task, step, begun)
+            return
+        except stack.NotStackable as error:
+            print(f"\nThese models cannot be trained as one ({error}); going on one by one.")
+    for run, training in begun.items():
+        step = Step(training.model, training.optimizer, training.stream, run.args.precision)
+        _fit(task, step, {run: training})
 
 
-def _fit_as_one(task, runs, trainings):
-    """Trains runs by one step, from the iteration that all have come to; if it must be, by many."""
-    args = runs[0].args
+def _fit(task, step, begun):
+    """Trains {run: Training} by a step that is theirs, and reports each."""
+    run, *_ = begun
     try:
-        step = stack.step_of(trainings, args.lr, args.precision)
-    except ValueError as error:
-        print(f"\nThese models cannot be trained as one ({error}); going on one after the other.")
-        for run, training in zip(runs, trainings, strict=True):
-            step = Step(training.model, training.optimizer, training.stream, args.precision)
-            _fit(task, step, [run], [training])
-    else:
-        print(f"\n{len(runs)} runs trained as one")
-        _fit(task, step, runs, trainings)
-
-
-def _fit(task, step, runs, trainings):
-    """Trains runs by a step that is theirs, and reports each."""
-    trained = None
-    with contextlib.suppress(UserError):  # all have failed, each for the reason it gives
-        trained = runs[0].loop(step, trainings)
-    for run, training in zip(runs, trainings, strict=True):
-        with _complaining(run.name):
-            if training.failure:
-                raise training.failure
+        trained = run.loop(step, list(begun.values()), on_failure=_say)
+    except (UserError, OSError):
+        if not all(training.failure for training in begun.values()):
+            raise
+    for run, training in begun.items():
+        if not training.failure:
             run.trained = trained
-            task.report(run, training.model)
+            with _complaining(run.name):
+                task.report(run, training.model)
+
+
+def _say(training):
+    complain(f"{training.model.name}: {training.failure}")
 
 
 def _results(places):

@@ -9,11 +9,12 @@ from codebase.process import random_state, set_random_state
 ADVICE = "Start anew with --overwrite 1."
 
 
-def save(path, step, model, moments, stream):
+def save(path, step, model, moments, stream, company=()):
     """Writes everything the iterations after `step` depend on, atomically.
 
     Args:
         moments: Adam's state, by the parameter's number.
+        company: names of the models that shared its noise.
     """
     state = {
         "step": step,
@@ -22,6 +23,7 @@ def save(path, step, model, moments, stream):
         "optimizer": moments,
         "stream": stream.state_dict(),
         "random": random_state(),
+        "company": list(company),
     }
     checkpoints.save(path, state)
 
@@ -49,7 +51,7 @@ def restore(path, model, optimizer, stream):
     The optimizer keeps its own settings; its moments and step counts are the file's.
 
     Returns:
-        The step it was saved after.
+        The step it was saved after, and the company it was in.
     Raises:
         UserError: as `read`, and when the state is that of another training.
     """
@@ -62,7 +64,7 @@ def restore(path, model, optimizer, stream):
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise UserError(f"{path} is not the state of this training ({reason}).{advice}") from error
-    return state["step"]
+    return state["step"], state.get("company")
 
 
 def _restore_moments(optimizer, moments):

@@ -30,19 +30,21 @@ class Run(Place):
     Args:
         parser, args, layout, named: as for Place.
         dataset: loaded already; None loads the one that args name.
+        free: how many cores are free, if that is known already.
     Raises:
         UserError: no data, or no such device; in `fit`, a run of this name exists already.
     """
 
-    def __init__(self, parser, args, layout, named, dataset=None):
+    def __init__(self, parser, args, layout, named, dataset=None, free=None):
         self.began = time.perf_counter()
         self.device = device(args.device)
         keep_memory()
         self.threads_before = torch.get_num_threads()
-        with contextlib.nullcontext() if args.threads else threads.FreeCores() as free:
+        known = args.threads or free
+        with contextlib.nullcontext() if known else threads.FreeCores() as watched:
             dataset = dataset or datasets.load(args.dataset, args.data_dir)
             self.dataset = dataset.to(self.device)
-        threads.take(args.threads, free and free.count)
+        threads.take(args.threads, free if known else watched.count)
         super().__init__(parser, args, layout, named, dataset.name)
         self.writer = self.trained = None
 
@@ -116,8 +118,8 @@ class Run(Place):
             on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
         )
 
-    def loop(self, step, trainings):
-        """The training loop, by this run's flags; step and trainings as for `train.loop`."""
+    def loop(self, step, trainings, on_failure=None):
+        """The training loop, by this run's flags; the arguments are those of `train.loop`."""
         from tqdm import tqdm
 
         if ranks.world() > 1:  # their bars would write over each other
@@ -132,6 +134,7 @@ class Run(Place):
             graph=bool(args.graph),
             save_every_seconds=args.save_every_seconds,
             on_step=None if args.threads else threads.Retreat(),
+            on_failure=on_failure,
         )
 
     def finish(self, numbers, **extra):

@@ -6,11 +6,15 @@ it does those of thirty models in little more time.
 
 import torch
 from torch import nn
-from torch.func import functional_call
+from torch.func import functional_call, stack_module_state
 
 from codebase.data import Stream
 from codebase.process import random_state, set_random_state
-from codebase.steps import Step, adam
+from codebase.steps import Step, adam, tensors
+
+
+class NotStackable(ValueError):
+    """These models cannot be trained as one."""
 
 
 def step_of(trainings, lr=1e-3, precision="fp32"):
@@ -25,27 +29,29 @@ def step_of(trainings, lr=1e-3, precision="fp32"):
         lr: Adam's learning rate.
         precision: as for `steps.update`.
     Raises:
-        ValueError: they cannot be trained together; they are as before.
+        NotStackable: they cannot be trained together; they are as before.
     """
     if len({training.start for training in trainings}) > 1:
-        raise ValueError("the trainings have not come to the same iteration")
+        raise NotStackable("the trainings have not come to the same iteration")
     streams = Streams([training.stream for training in trainings])
     stack = Stack([training.model for training in trainings])
     _try(stack, streams)
     optimizer = adam(stack, lr)
     _put_together(optimizer, [training.optimizer for training in trainings])
+    for training in trainings:
+        training.optimizer = None  # its moments would be kept twice
     return StackedStep(stack, optimizer, streams, precision)
 
 
 def _try(stack, streams):
-    """Raises a ValueError if the models' loss does what torch.vmap cannot batch."""
+    """Raises NotStackable if the models' loss does what torch.vmap cannot batch."""
     of_device, own = random_state(), [g.get_state() for g in streams.generators()]
     first = torch.zeros(len(stack.models), 1, dtype=torch.long, device=streams.device)
     try:
         _, _, batch = streams.take([first for _ in streams.parts()])
         stack.loss(*batch)
     except Exception as error:  # whatever a loss raises when its tensors are batched ones
-        raise ValueError(str(error).split("\n")[0].split(". ")[0].rstrip(".")) from error
+        raise NotStackable(str(error).split("\n")[0].split(". ")[0].rstrip(".")) from error
     finally:
         set_random_state(of_device)
         for generator, state in zip(streams.generators(), own, strict=True):
@@ -55,14 +61,14 @@ def _try(stack, streams):
 class StackedStep(Step):
     """A step of a `Stack`; summaries, x and y have the model as their first dimension."""
 
-    def of_each(self, found):
-        """What of it is each model's."""
-        return found.unbind()
+    def part(self, found, k):
+        """What of it is model k's."""
+        return found[k]
 
     def gradient_norms(self):
         """Euclidean norm of each model's latest gradient."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
+        norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients]
         return torch.linalg.vector_norm(torch.stack(norms), dim=0).tolist()
 
     def moments(self):
@@ -92,34 +98,33 @@ def _put_together(optimizer, apart):
 
 
 class Stack:
-    """Models whose trained parameters lie stacked, (models, …) each.
+    """Models whose parameters and buffers lie stacked, (models, …) each.
 
-    The models' own parameters become views of them, so that a model can be evaluated, saved and
-    loaded as before.
+    The models' own become views of them, so that a model can be evaluated, saved and loaded as
+    before. What a model keeps in other attributes, a β for example, is taken from the first.
 
     Args:
         models: of one class and size.
     Raises:
-        ValueError: they are not.
+        NotStackable: they are not.
     """
 
     def __init__(self, models):
-        self.models, self._one = models, _Loss(models[0])
-        named = [dict(_Loss(model).named_parameters()) for model in models]
-        shapes = [{name: p.shape for name, p in own.items()} for own in named]
+        self.models, apart = models, [_Loss(model) for model in models]
+        self._one = apart[0]
+        shapes = [{name: t.shape for name, t in model.state_dict().items()} for model in models]
         if len(set(map(type, models))) > 1 or any(own != shapes[0] for own in shapes):
-            raise ValueError("the models are not of one class and size")
-        self._stacked = {}
-        for name, parameter in named[0].items():
-            if parameter.requires_grad:
-                together = torch.stack([own[name].detach() for own in named])
-                for own, part in zip(named, together.unbind(), strict=True):
-                    own[name].data = part
-                self._stacked[name] = nn.Parameter(together)
+            raise NotStackable("the models are not of one class and size")
+        self._parameters, self._buffers = stack_module_state(apart)
+        for k, model in enumerate(apart):
+            for name, own in model.named_parameters():
+                own.data = self._parameters[name].data[k]
+            for name, own in model.named_buffers():
+                own.data = self._buffers[name][k]
 
     def parameters(self):
         """The stacked ones, in the order of a model's own."""
-        return self._stacked.values()
+        return self._parameters.values()
 
     def loss(self, *batch):
         """The sum of the models' losses, of which each has its own gradient; summaries (models,).
@@ -128,10 +133,9 @@ class Stack:
             batch: what a model's loss takes, with the model as the first dimension.
         """
         of_each = torch.vmap(
-            lambda parameters, *batch: functional_call(self._one, parameters, batch),
-            randomness="different",
+            lambda state, *batch: functional_call(self._one, state, batch), randomness="different"
         )
-        losses, summaries = of_each(self._stacked, *batch)
+        losses, summaries = of_each(self._parameters | self._buffers, *batch)
         return losses.sum(), summaries
 
 
@@ -143,7 +147,8 @@ class _Loss(nn.Module):
         self.model = model
 
     def forward(self, *batch):
-        return self.model.loss(*batch)
+        loss, summaries = self.model.loss(*batch)
+        return loss, tensors(summaries, loss)
 
 
 class Streams(Stream):
@@ -152,7 +157,7 @@ class Streams(Stream):
     Each stream shuffles for itself; the pixels of all are drawn by the generators of the first.
 
     Raises:
-        ValueError: the streams are not of the same images, or do not lie on a device.
+        NotStackable: the streams are not of the same images, or do not lie on a device.
     """
 
     def __init__(self, streams):
@@ -160,7 +165,7 @@ class Streams(Stream):
         sources = [[part.x for part in stream.parts()] for stream in streams]
         same = (all(map(torch.equal, own, sources[0])) for own in sources)
         if not all(stream.own for stream in streams) or not all(same):
-            raise ValueError("the streams are not `data.Batches` of the same images")
+            raise NotStackable("the streams are not `data.Batches` of the same images")
         labelled = first.labelled
         if isinstance(labelled, tuple):
             labelled = tuple(map(torch.stack, zip(*(s.labelled for s in streams), strict=True)))
@@ -170,8 +175,10 @@ class Streams(Stream):
     def next(self):
         """The positions of every stream's next minibatch, (streams, B), in every `Batches`."""
         found = (stream.next() for stream in self.streams)
-        return [torch.stack(positions) for positions in zip(*found, strict=True)]
+        sources = [torch.stack(positions) for positions in zip(*found, strict=True)]
+        self.latest = sources[0]
+        return sources
 
     def drawn(self):
         """Positions in the dataset of the last minibatches' images, (streams, B)."""
-        return torch.stack([stream.drawn() for stream in self.streams])
+        return self.latest

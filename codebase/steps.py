@@ -8,8 +8,8 @@ from codebase.precision import products
 class Step:
     """Draws a minibatch and minimizes its loss by a step of Adam.
 
-    A subclass may train several models by one step; what they hand over has the model's index as
-    its first dimension then, and `of_each` takes it apart.
+    A subclass may train several models by one step; what it hands over has the model as its first
+    dimension then, and `part` takes it apart.
 
     Args:
         model, optimizer, precision: as for `update`.
@@ -37,9 +37,9 @@ class Step:
         self.tags = list(summaries)
         return torch.stack(list(summaries.values()), dim=-1), x, y
 
-    def of_each(self, found):
-        """What of it is each model's."""
-        return [found]
+    def part(self, found, k):
+        """What of it is model k's."""
+        return found
 
     def gradient_norms(self):
         """Euclidean norm of each model's latest gradient."""
@@ -62,14 +62,16 @@ def update(model, optimizer, batch, precision="fp32"):
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
-    return {tag: _tensor(value, loss).detach() for tag, value in summaries.items()}
+    return {tag: value.detach() for tag, value in tensors(summaries, loss).items()}
 
 
-def _tensor(value, like):
-    """A summary as a tensor; a solution may log plain numbers, 0 for a term it leaves out."""
-    if isinstance(value, torch.Tensor):
-        return value.to(like)
-    return torch.full_like(like, value)  # filled where it lies, which a graph can replay
+def tensors(summaries, like):
+    """Summaries as tensors; a solution may log plain numbers, 0 for a term it leaves out."""
+    return {
+        # A number is filled in where it lies, which a graph can replay.
+        tag: value.to(like) if isinstance(value, torch.Tensor) else torch.full_like(like, value)
+        for tag, value in summaries.items()
+    }
 
 
 def adam(model, lr=1e-3):

@@ -2,6 +2,7 @@
 
 import math
 import time
+import zlib
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from codebase import checkpoints, data, records, resume
 from codebase.errors import UserError
 from codebase.graph import captured
-from codebase.process import Stopwatch, noted_signals
+from codebase.process import Stopwatch, noted_signals, random_state, set_random_state
 from codebase.steps import Step, adam
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
@@ -82,6 +83,7 @@ def train(
         SystemExit: after a signal.
         ValueError: an argument is out of its range.
     """
+    _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr)
     if reinitialize:
         model.apply(reset_weights)
     training = Training(
@@ -116,10 +118,10 @@ class Training:
     Attributes:
         stream, optimizer: which `steps.Step` takes.
         start: the iteration it goes on from.
-        failure: the UserError that ended it, or None.
+        failure: the UserError or OSError that ended it, or None.
     Raises:
         UserError: the file at state_path is of another training, or no folder can be made.
-        ValueError: an argument is out of its range.
+        ValueError: a state_path without `data.Batches`.
     """
 
     def __init__(
@@ -135,10 +137,6 @@ class Training:
         state_path=None,
         on_checkpoint=None,
     ):
-        if y_status not in ("none", "semisup"):
-            raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
-        if not lr >= 0:
-            raise ValueError(f"lr must be at least 0, got {lr}")
         self.semisup = y_status == "semisup"
         self.model, self.writer, self.failure = model, writer, None
         self.state_path, self.on_checkpoint = state_path, on_checkpoint
@@ -148,8 +146,14 @@ class Training:
         self.optimizer = adam(model, lr)
         self.start = 0
         if state_path and state_path.exists():
-            self.start = resume.restore(state_path, model, self.optimizer, self.stream)
+            restored = resume.restore(state_path, model, self.optimizer, self.stream)
+            self.start, self.company = restored
+        self.random = random_state()
         checkpoints.make_folder(checkpoints.model_path(model.name, 0).parent)
+
+    def goes_on_with(self, company):
+        """Whether it has been with those and no others so far, so that its noise is theirs."""
+        return not self.start or self.company == company
 
     def look(self, step, rows, grad_norm, x, y, drawn):
         """Logs the latest summaries, once every number since the last look was finite.
@@ -193,17 +197,18 @@ class Training:
             message += f" The minibatch's positions in the training set are in {path}."
         raise UserError(message)
 
-    def save(self, step, moments, checkpoint, stopped=False):
+    def save(self, step, moments, company, checkpoint, stopped=False):
         """Saves the state to go on from, and at a checkpoint the weights.
 
         Args:
             moments: Adam's state, by the parameter's number.
+            company: names of the models that share its noise.
             stopped: whether the training ends here, before its end; nobody is called then.
         Raises:
             UserError: a weight is not finite, so that no such file replaces a good one; or a file
                 cannot be written.
         """
-        if not all(torch.isfinite(p).all() for p in self.model.parameters()):
+        if not torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all():
             raise UserError(_stopped(step, "a weight is not finite"))
         if checkpoint:
             checkpoints.save(checkpoints.model_path(self.model.name, step), self.model.state_dict())
@@ -212,7 +217,7 @@ class Training:
         if self.writer is not None:
             self.writer.flush()
         if self.state_path:  # last: what it has gone past is not done again
-            resume.save(self.state_path, step, self.model, moments, self.stream)
+            resume.save(self.state_path, step, self.model, moments, self.stream, company)
 
 
 def loop(
@@ -225,27 +230,24 @@ def loop(
     graph=False,
     save_every_seconds=math.inf,
     on_step=None,
+    on_failure=None,
 ):
     """Takes step after step, and looks at their numbers every LOOK_EVERY of them.
 
     Args:
         step: a `steps.Step` for these trainings.
         trainings: a `Training` each of the models that it trains, all from the same iteration on.
-            One that fails keeps no other back; its failure tells.
+            One that fails keeps no other back.
+        on_failure: called with each training that fails.
         The others as for `train`.
     Returns:
         Trained.
     Raises:
-        UserError: every training has failed; the first one's reason.
+        UserError, OSError: every training has failed; the first one's reason.
         SystemExit: after a signal.
-        ValueError: an argument is out of its range.
     """
-    for name, n in {"iter_max": iter_max, "save_every_seconds": save_every_seconds}.items():
-        if not n >= 0:
-            raise ValueError(f"{name} must be at least 0, got {n}")
-    if not iter_save >= 1:
-        raise ValueError(f"iter_save must be at least 1, got {iter_save}")
     advance = captured(step) if graph else step
+    _take_up_noise(trainings)
     for training in trainings:
         training.model.train()
     i = start = trainings[0].start
@@ -261,61 +263,90 @@ def loop(
             stopped = bool(received)  # a signal after this line stops the next step
             checkpoint = stopped or i == iter_max or i % iter_save == 0
             if checkpoint or i % LOOK_EVERY == 0:
-                bar.set_postfix(_look(trainings, step, i, unlooked, x, y))
+                bar.set_postfix(_look(trainings, step, i, unlooked, x, y, on_failure))
                 unlooked.clear()
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
-                        _save(trainings, step, i, checkpoint, stopped)
+                        _save(trainings, step, i, checkpoint, stopped, on_failure)
                     saved_at = time.monotonic()
-                if all(training.failure for training in trainings):
-                    raise trainings[0].failure
             if on_step:
                 on_step(clock.so_far())
-            if stopped:
+            if stopped or all(training.failure for training in trainings):
                 break
+    alive = [training.model.name for training in trainings if not training.failure]
+    if not (alive or (received and on_failure)):
+        raise trainings[0].failure
     if received:
-        saved = [training.model.name for training in trainings if not training.failure]
-        others = f" and beside it for {len(saved) - 1} other runs" if saved[1:] else ""
-        path = checkpoints.model_path(saved[0], i)
-        print(f"Stopped by {received[0].name} at iteration {i}; saved in {path}{others}.")
+        if alive:
+            others = f" and beside it for {len(alive) - 1} other runs" if alive[1:] else ""
+            path = checkpoints.model_path(alive[0], i)
+            print(f"Stopped by {received[0].name} at iteration {i}; saved in {path}{others}.")
         raise SystemExit(128 + received[0])
     return Trained(i, i - start, clock.seconds, len(trainings))
 
 
-def _look(trainings, step, i, unlooked, x, y):
+def _take_up_noise(trainings):
+    """Sets torch's generators to where the first training has them, whatever was drawn since.
+
+    Trainings that go on in other company than before may all have saved the same place; there
+    they would meet the same noise again, so another is drawn from their names and the iteration.
+    """
+    company = [training.model.name for training in trainings]
+    if all(training.goes_on_with(company) for training in trainings):
+        set_random_state(trainings[0].random)
+    else:
+        torch.manual_seed(zlib.crc32(f"{company} {trainings[0].start}".encode()))
+
+
+def _look(trainings, step, i, unlooked, x, y, on_failure):
     """Has each training look at its own part; what of the latest numbers the bar shows."""
     values, drawn = zip(*unlooked, strict=True)
     # (n, T) or (models, n, T): everything since the last look, in one transfer.
-    values = step.of_each(torch.stack(values, dim=-2).cpu())
-    norms, xs, ys = step.gradient_norms(), step.of_each(x), step.of_each(y)
+    values, norms = torch.stack(values, dim=-2).cpu(), step.gradient_norms()
 
     def look(training, k):
-        rows = [dict(zip(step.tags, row, strict=True)) for row in values[k].tolist()]
-        return training.look(
-            i, rows, norms[k], xs[k], ys[k], lambda row: step.of_each(drawn[row])[k]
-        )
+        rows = [dict(zip(step.tags, row, strict=True)) for row in step.part(values, k).tolist()]
+        own_x, own_y = step.part(x, k), step.part(y, k)
+        return training.look(i, rows, norms[k], own_x, own_y, lambda row: step.part(drawn[row], k))
 
-    found = _each(trainings, look)
+    found = _each(trainings, look, on_failure)
     means = {tag: sum(row[tag] for row in found) / len(found) for tag in (found or [{}])[0]}
     return {tag.split("/")[-1]: f"{value:.2f}" for tag, value in means.items()}
 
 
-def _save(trainings, step, i, checkpoint, stopped):
-    moments = step.moments()
-    _each(trainings, lambda training, k: training.save(i, moments[k], checkpoint, stopped))
+def _save(trainings, step, i, checkpoint, stopped, on_failure):
+    moments, company = step.moments(), [training.model.name for training in trainings]
+
+    def save(training, k):
+        training.save(i, moments[k], company, checkpoint, stopped)
+
+    _each(trainings, save, on_failure)
 
 
-def _each(trainings, do):
+def _each(trainings, do, on_failure):
     """What do(training, its number) gives for each that has not failed, in that or before."""
     found = []
     for k, training in enumerate(trainings):
         if training.failure is None:
             try:
                 found.append(do(training, k))
-            except UserError as failure:
+            except (UserError, OSError) as failure:
                 training.failure = failure
+                if on_failure:
+                    on_failure(training)
     return found
+
+
+def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
+    if y_status not in ("none", "semisup"):
+        raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
+    numbers = {"iter_max": iter_max, "save_every_seconds": save_every_seconds, "lr": lr}
+    for name, number in numbers.items():
+        if not number >= 0:
+            raise ValueError(f"{name} must be at least 0, got {number}")
+    if not iter_save >= 1:
+        raise ValueError(f"iter_save must be at least 1, got {iter_save}")
 
 
 def _stopped(iteration, reason):

@@ -13,10 +13,10 @@ import pytest
 import torch
 from processes import until
 from short_runs import SCRIPTS
-from test_graph import KINDS, NoWaiting, StandIn, labelled_of, quiet, trace
+from test_graph import KINDS, ON_GPU, NoWaiting, StandIn, labelled_of, quiet, trace
 
 from codebase import checkpoints, data, evaluate, replicates, stack, steps, train
-from codebase.graph import CapturedStep
+from codebase.graph import CapturedStep, captured
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -35,12 +35,14 @@ def built(kind, seed=0, **sizes):
     return SSVAE(gen_weight=0 if "no bound" in kind else 1, **sizes)
 
 
-def training(kind, digits, seed=0, writer=None, **options):
+def training(kind, digits, seed=0, writer=None, device="cpu", **options):
     """On 250 images: epochs are minibatches of 97, 97 and 56."""
-    loader = data.Batches(digits.train_x[:250], digits.train_y[:250], 97, data.generator(seed))
-    labelled = labelled_of(kind, digits)
+    shuffling = data.generator(seed, device)
+    loader = data.Batches(digits.train_x[:250], digits.train_y[:250], 97, shuffling)
+    labelled = labelled_of(kind, digits, device)
     y_status = "none" if labelled is None else "semisup"
-    return train.Training(built(kind, seed), loader, labelled, "cpu", writer, y_status, **options)
+    model = built(kind, seed).to(device)
+    return train.Training(model, loader, labelled, device, writer, y_status, **options)
 
 
 def trainings(kind, digits, models=MODELS, **options):
@@ -67,7 +69,8 @@ def same_noise(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_noise):
     """From one and the same minibatch and noise: the same terms, moments and weights."""
-    together, alone = stack.step_of(trainings(kind, digits)), trainings(kind, digits)
+    together = stack.step_of(trainings(kind, digits), lr=3e-4)
+    alone = trainings(kind, digits, lr=3e-4)
     for _ in range(3):
         _, _, batch = together.stream.draw()
         found = steps.update(together.model, together.optimizer, batch)
@@ -83,14 +86,14 @@ def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_
             for number, of_parameter in moments.items():
                 for key, t in of_parameter.items():
                     assert (together.moments()[k][number][key] - t).norm() <= 1e-4 * t.norm()
-            for p, q in zip(together.model.parameters(), trained(own.model), strict=True):
+            for p, q in zip(trained(together.model), trained(own.model), strict=True):
                 # Adam's first steps are as long as lr, in a direction that rounding may choose
                 # where the gradient is next to nothing.
-                assert ((p[k] - q).abs() > 1e-4).float().mean() < 0.001
+                assert ((p[k] - q).abs() > 3e-5).float().mean() < 0.001
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bf16_rounds_no_more_than_alone(kind, digits, here, same_noise):
+def test_bf16_rounds_as_alone(kind, digits, here, same_noise):
     """Distances of the first step's gradients from those in fp32."""
     _, _, batch = stack.step_of(trainings(kind, digits)).stream.draw()
     gradients = {}
@@ -99,11 +102,14 @@ def test_bf16_rounds_no_more_than_alone(kind, digits, here, same_noise):
         steps.update(own.model, own.optimizer, [t[1] for t in batch], precision)
         gradients[precision] = [p.grad for p in trained(own.model) if p.grad is not None]
     together = stack.step_of(trainings(kind, digits), precision="bf16")
-    steps.update(together.model, together.optimizer, batch, "bf16")
+    steps.update(together.model, together.optimizer, batch, together.precision)
     found = [p.grad[1] for p in together.model.parameters() if p.grad is not None]
+    distances = []
     for g, alone, exact in zip(found, gradients["bf16"], gradients["fp32"], strict=True):
         assert g.dtype == torch.float32
-        assert (g - exact).norm() <= 2 * (alone - exact).norm() + 0.01 * exact.norm()
+        distances.append([(g - exact).norm() / exact.norm(), (alone - exact).norm() / exact.norm()])
+    stacked, alone = map(sum, zip(*distances, strict=True))
+    assert alone / 2 < stacked < alone * 2
 
 
 def trained(model):
@@ -155,15 +161,36 @@ def test_a_stack_of_one_is_a_plain_training(digits, here):
         expected, own_x, _ = other()
         assert torch.equal(x[0], own_x)
         torch.testing.assert_close(values[0], expected, rtol=1e-4, atol=1e-4)
-    assert one.model.enc.net[0].weight.data_ptr() == next(iter(step.model.parameters())).data_ptr()
+    assert trained(one.model)[0].data_ptr() == trained(step.model)[0].data_ptr()
 
 
 def test_what_is_loaded_into_a_model_is_in_the_stack(digits):
     models = [built("vae", seed) for seed in range(MODELS)]
     stacked, other = stack.Stack(models), built("vae", 7)
     models[1].load_state_dict(other.state_dict())
-    for own, together in zip(trained(other), stacked.parameters(), strict=True):
+    for own, together in zip(other.parameters(), stacked.parameters(), strict=True):
         assert torch.equal(together[1], own)
+
+
+class WithMore(VAE):
+    """Has a frozen parameter and a buffer, which the loss shows."""
+
+    def __init__(self, number):
+        super().__init__(z_dim=3)
+        self.frozen = torch.nn.Parameter(torch.tensor(number), requires_grad=False)
+        self.register_buffer("buffer", torch.tensor(2 * number))
+
+    def loss(self, x):
+        loss, summaries = super().loss(x)
+        return loss, summaries | {"frozen": self.frozen, "buffer": self.buffer, "none": 0}
+
+
+def test_frozen_parameters_buffers_and_plain_numbers_are_each_models_own():
+    stacked = stack.Stack([WithMore(float(n)) for n in range(MODELS)])
+    _, summaries = stacked.loss(torch.zeros(MODELS, 5, 784))
+    assert summaries["frozen"].tolist() == [0, 1, 2]
+    assert summaries["buffer"].tolist() == [0, 2, 4]
+    assert summaries["none"].tolist() == [0, 0, 0]
 
 
 def test_only_models_of_one_class_and_size_are_stacked():
@@ -245,6 +272,24 @@ def test_an_interrupted_training_ends_with_the_same_bits(kind, digits, here):
     assert same(weights(whole), weights(pieces))
 
 
+def test_in_other_company_noise_is_not_met_again(digits, here):
+    """Three that shared their noise go on apart, or two of them together: each draws its own."""
+    paths = [here / f"resume-{seed}.pt" for seed in range(MODELS)]
+    fit([training("vae", digits, s, state_path=paths[s]) for s in range(MODELS)], 4)
+    saved = [path.read_bytes() for path in paths]
+    drawn = []
+    for company in ([0, 1, 2], [0], [1], [2], [0, 1], [1, 2]):
+        for path, content in zip(paths, saved, strict=True):
+            path.write_bytes(content)
+        again = [training("vae", digits, s, state_path=paths[s]) for s in company]
+        torch.manual_seed(99)  # whatever was drawn since, as by another run that is refused
+        train._take_up_noise(again)
+        drawn.append(torch.rand(1).item())
+    assert len(set(drawn)) == 6
+    torch.set_rng_state(torch.load(paths[0], weights_only=True)["random"]["cpu"])
+    assert drawn[0] == torch.rand(1).item()
+
+
 def test_trainings_that_have_come_to_other_iterations_are_not_stacked(digits, here):
     apart = trainings("vae", digits, models=2)
     apart[1].start = 3
@@ -317,6 +362,39 @@ def test_one_that_breaks_keeps_no_other_back(digits, here):
     assert replay["train_positions"] == own.drawn().tolist()
 
 
+def test_a_disk_that_fails_one_keeps_no_other_back(digits, here):
+    def full(step):
+        raise OSError(28, "No space left on device")
+
+    together = [
+        training("vae", digits, seed, on_checkpoint=full if seed == 1 else None)
+        for seed in range(MODELS)
+    ]
+    told = []
+    fit(together, 2, on_failure=told.append)
+    assert told == [together[1]]
+    assert isinstance(together[1].failure, OSError)
+
+
+def test_a_signal_is_heeded_though_all_have_failed(digits, here):
+    together = trainings("vae", digits, models=2)
+    step = stack.step_of(together)
+
+    undisturbed = step.take
+
+    def take(sources):
+        signal.raise_signal(signal.SIGTERM)
+        return undisturbed(sources)
+
+    step.take = take
+    for own in together:
+        with torch.no_grad():
+            own.model.dec.net[4].bias[0] = math.nan
+    with pytest.raises(SystemExit) as stopped:
+        train.loop(step, together, quiet, 60, on_failure=lambda training: None)
+    assert stopped.value.code == 128 + signal.SIGTERM
+
+
 def test_when_all_break_the_first_ones_reason_is_given(digits, here):
     together = trainings("vae", digits, models=2)
     for own in together:
@@ -349,22 +427,39 @@ def test_models_that_cannot_be_stacked_are_trained_one_after_the_other(digits, c
         def __init__(self, name):
             self.name = name
 
-        def loop(self, step, trainings):
-            return train.loop(step, trainings, quiet, 2)
+        def loop(self, step, trainings, on_failure):
+            return train.loop(step, trainings, quiet, 2, on_failure=on_failure)
 
     together, reported = trainings("vae", digits), []
     for own in together:
         own.model.__class__ = Asking
     task = replicates.Task(None, None, lambda run, model: reported.append((run, model)))
     runs = [Run(f"m{seed}") for seed in range(MODELS)]
-    replicates._fit_as_one(task, runs, together)
+    replicates._fit_as_one(task, dict(zip(runs, together, strict=True)))
     assert [run for run, _ in reported] == runs
     assert [model for _, model in reported] == [own.model for own in together]
     assert [run.trained.models for run in runs] == [1, 1, 1]
     (line,) = capsys.readouterr().out.strip().splitlines()
     assert line.startswith("These models cannot be trained as one (")
     assert "item()" in line
-    assert line.endswith("); going on one after the other.")
+    assert line.endswith("); going on one by one.")
+
+
+@ON_GPU
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_graph_of_a_stack_computes_what_its_plain_steps_do(kind, precision, digits, capsys):
+    on_gpu, rows = digits.to("cuda"), []
+    for wrap in (lambda step: step, captured):
+        together = trainings(kind, on_gpu, device="cuda")
+        step = wrap(stack.step_of(together, precision=precision))
+        torch.manual_seed(1)
+        rows.append([tuple(t.clone() for t in step()) for _ in range(20)])
+    assert "cannot be captured" not in capsys.readouterr().out
+    for (values, x, y), (expected, x_plain, y_plain) in zip(*rows, strict=True):
+        assert torch.equal(x, x_plain)
+        assert torch.equal(y, y_plain)
+        torch.testing.assert_close(values, expected, rtol=1e-2, atol=1e-2)
 
 
 # The command line
@@ -378,6 +473,7 @@ def test_runs_are_trained_as_one(script, nursery, tmp_path):
     assert "3 runs trained as one" in done.out
     records = [json.loads(p.read_text()) for p in tmp_path.glob("checkpoints/*/results.json")]
     assert [r["training"]["runs_at_once"] for r in records] == [3, 3, 3]
+    assert [r["flags"]["threads"] for r in records] == [0, 0, 0]
     assert len({json.dumps(r["numbers"]) for r in records}) == 3
     again = nursery.run(script, *flags, cwd=tmp_path)
     group = "test" if "ssvae" in script else "subset"
@@ -404,6 +500,7 @@ def test_what_was_interrupted_goes_on(nursery, tmp_path):
     records = [json.loads(p.read_text()) for p in tmp_path.glob("checkpoints/*/results.json")]
     stretches = {r["training"]["iterations_in_this_stretch"] for r in records}
     assert stretches == {600, 600 - int(step)}
+    assert done.out.count("2 runs trained as one") == 1
 
 
 def test_one_run_that_is_refused_keeps_no_other_back(nursery, tmp_path):

@@ -292,6 +292,12 @@ def _pairs(report):
     yield compare.reading(report.pairs)
 
 
+def _rate(training):
+    """Iterations a second, and of how many runs at once if of several."""
+    rate, runs = training.get("iterations_per_second", ""), training.get("runs_at_once", 1)
+    return f"{rate} ({runs} at once)" if runs > 1 else str(rate)
+
+
 def _runs(report):
     yield "## Runs"
     rows = []
@@ -305,7 +311,7 @@ def _runs(report):
                     run.name,
                     f"{name} {text(run.number(group, name)) or MISSING}",
                     f"{run.iter_max:,}",
-                    str(training.get("iterations_per_second", "")),
+                    _rate(training),
                     commit[:10] + "+" * commit.endswith("+"),
                 ]
             )

@@ -145,7 +145,7 @@ def test_resume_states(examples, here, capsys):
 
     def trial(content):
         path.write_bytes(content)
-        step = resume.restore(path, model, optimizer, stream)
+        step, _ = resume.restore(path, model, optimizer, stream)
         assert step >= 0
         for _ in range(3):  # what was read can be gone on from
             summaries = steps.update(model, optimizer, stream.draw()[2])
