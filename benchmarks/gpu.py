@@ -37,7 +37,7 @@ def trainings(dataset, device, model, n):
 
     from benchmarks import sides
     from codebase import data
-    from codebase.train import Training
+    from codebase.training import Training
 
     made = []
     for seed in range(n):

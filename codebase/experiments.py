@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from codebase import data, evaluate, figures, logs
 from codebase.reference import BANDS, table
-from codebase.train import log_summaries
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
@@ -147,7 +146,7 @@ def _title(run):
 
 
 def _log_test(run, numbers, step):
-    log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
+    logs.log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
 
 
 def _log_latents(run, model):

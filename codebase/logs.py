@@ -38,6 +38,13 @@ def prepare_writer(model_name, overwrite_existing=False):
     return _writer(ROOT / model_name)
 
 
+def log_summaries(writer, summaries, global_step):
+    """Writes one scalar per tag; a writer of None writes nothing."""
+    if writer is not None:
+        for tag, value in summaries.items():
+            writer.add_scalar(tag, value, global_step)
+
+
 def delete(name):
     """Deletes logs/‹name› if it is there."""
     if (ROOT / name).exists():

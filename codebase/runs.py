@@ -17,7 +17,8 @@ from codebase.errors import UserError
 from codebase.places import Place
 from codebase.process import keep_memory
 from codebase.steps import Step
-from codebase.train import Training, loop
+from codebase.train import loop
+from codebase.training import Training
 
 
 class Run(Place):

@@ -24,7 +24,7 @@ def step_of(trainings, lr=1e-3, precision="fp32"):
     noise is drawn for all at once, so a model's depends on which others it is trained with.
 
     Args:
-        trainings: `train.Training`s of models that differ in nothing but their weights, with
+        trainings: `training.Training`s of models that differ in nothing but their weights, with
             minibatches of one size from `data.Batches` of the same images.
         lr: Adam's learning rate.
         precision: as for `steps.update`.

@@ -233,7 +233,7 @@ _ELSEWHERE = {
     "save_model_by_name": "checkpoints",
     "load_model_by_name": "checkpoints",
     "prepare_writer": "logs",
-    "log_summaries": "train",
+    "log_summaries": "logs",
     "reset_weights": "train",
     "evaluate_lower_bound": "evaluate",
     "evaluate_classifier": "evaluate",

@@ -17,7 +17,7 @@ FLOORS = [
     *("models.gmvae", "models.ssvae"),
     *("checkpoints", "datasets"),
     *("data", "logs", "records", "resume"),
-    *("saved", "steps", "train", "stack", "evaluate"),
+    *("saved", "steps", "training", "train", "stack", "evaluate"),
     *("figures.grids", "figures", "figures.style", "figures.captions", "figures.analysis"),
     *("figures.images", "figures.paths", "figures.maps", "figures.charts", "figures.comparisons"),
     *("figures.study", "figures.book"),

@@ -16,10 +16,12 @@ from short_runs import SCRIPTS
 from test_graph import KINDS, ON_GPU, NoWaiting, StandIn, labelled_of, quiet, trace
 
 from codebase import checkpoints, data, evaluate, replicates, stack, steps, train
+from codebase.errors import UserError
 from codebase.graph import CapturedStep, captured
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
+from codebase.training import Training
 
 MODELS = 3
 pytestmark = pytest.mark.usefixtures("here")  # for checkpoints/
@@ -42,7 +44,7 @@ def training(kind, digits, seed=0, writer=None, device="cpu", **options):
     labelled = labelled_of(kind, digits, device)
     y_status = "none" if labelled is None else "semisup"
     model = built(kind, seed).to(device)
-    return train.Training(model, loader, labelled, device, writer, y_status, **options)
+    return Training(model, loader, labelled, device, writer, y_status, **options)
 
 
 def trainings(kind, digits, models=MODELS, **options):
@@ -400,7 +402,7 @@ def test_when_all_break_the_first_ones_reason_is_given(digits, here):
     for own in together:
         with torch.no_grad():
             own.model.dec.net[4].bias[0] = math.nan
-    with pytest.raises(train.UserError, match="stopped at iteration 1"):
+    with pytest.raises(UserError, match="stopped at iteration 1"):
         fit(together, 60)
 
 
