@@ -127,6 +127,16 @@ def test_the_semi_supervised_scalars(here, digits):
     assert log.tags(2) == {"train/loss", "train/grad_norm", "class/ce", "class/acc"} | generative
 
 
+def test_every_step_is_told_with_the_seconds_so_far(here, digits):
+    seconds, model = [], built("vae").eval()
+    done = fit(model, digits, 7, on_step=seconds.append)
+    assert len(seconds) == 7
+    assert seconds[0] > 0
+    assert seconds == sorted(seconds)
+    assert seconds[-1] <= done.seconds
+    assert model.training
+
+
 def test_checkpoints_come_when_they_should(here, digits):
     seen = []
     fit(built("vae"), digits, 7, iter_save=3, on_checkpoint=seen.append)
