@@ -55,14 +55,10 @@ def project(dataset, device, model, steps, *, graph=False, models=1):
     """Seconds of the project's steps."""
     from codebase import precision, stack
     from codebase.graph import captured
-    from codebase.steps import Step
 
     begun = trainings(dataset, device, model, models)
     products = precision.resolve("auto", device)
-    if models > 1:
-        step = stack.step_of(begun, precision=products)
-    else:
-        step = Step(begun[0].model, begun[0].optimizer, begun[0].stream, products)
+    step = stack.step_of(begun, precision=products) if models > 1 else begun[0].step(products)
     advance = captured(step) if graph else step
     return seconds(lambda: advance()[0], steps)
 

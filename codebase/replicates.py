@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
-from codebase import datasets, ranks, stack, threads
+from codebase import datasets, ranks, stack
 from codebase.devices import device
 from codebase.errors import UserError
 from codebase.flags import complain
 from codebase.places import Place
 from codebase.reference import BANDS
 from codebase.runs import Run
-from codebase.steps import Step
 from codebase.summary import numbers, summary
 
 STACKED = 32  # runs trained as one; more do not gain much, and each keeps its files open
@@ -209,12 +208,11 @@ def _train(task, described, dataset):
             with _complaining(name), Run(*description, dataset) as run:
                 task.do(run)
             return
-        with threads.FreeCores() as free:  # once for all
-            pass
-        begun = []
+        begun, free = [], None
         for name, description in described:
             with _complaining(name):
-                run = opened.enter_context(Run(*description, dataset, free.count))
+                run = opened.enter_context(Run(*description, dataset, free))
+                free = run.free  # watched once for all
                 begun.append((run, task.begin(run)))
         begun.sort(key=lambda pair: pair[1].start)
         for _, together in groupby(begun, key=lambda pair: pair[1].start):
@@ -246,8 +244,7 @@ def _fit_as_one(task, begun):
         except stack.NotStackable as error:
             print(f"\nThese models cannot be trained as one ({error}); going on one by one.")
     for run, training in begun.items():
-        step = Step(training.model, training.optimizer, training.stream, run.args.precision)
-        _fit(task, step, {run: training})
+        _fit(task, training.step(run.args.precision), {run: training})
 
 
 def _fit(task, step, begun):

@@ -16,7 +16,6 @@ from codebase.devices import device, name_of
 from codebase.errors import UserError
 from codebase.places import Place
 from codebase.process import keep_memory
-from codebase.steps import Step
 from codebase.train import loop
 from codebase.training import Training
 
@@ -45,7 +44,8 @@ class Run(Place):
         with contextlib.nullcontext() if known else threads.FreeCores() as watched:
             dataset = dataset or datasets.load(args.dataset, args.data_dir)
             self.dataset = dataset.to(self.device)
-        threads.take(args.threads, free if known else watched.count)
+        self.free = free if known else watched.count
+        threads.take(args.threads, self.free)
         super().__init__(parser, args, layout, named, dataset.name)
         self.writer = self.trained = None
 
@@ -89,8 +89,7 @@ class Run(Place):
         """
         if self.args.train:
             training = self.begin(model, labelled, watch)
-            step = Step(model, training.optimizer, training.stream, self.args.precision)
-            self.trained = self.loop(step, [training])
+            self.trained = self.loop(training.step(self.args.precision), [training])
         else:
             checkpoints.load_model_by_name(model, self.args.iter_max, self.device)
             checkpoints.make_folder(self.output)

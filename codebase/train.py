@@ -11,7 +11,6 @@ from codebase import checkpoints
 from codebase.errors import UserError
 from codebase.graph import captured
 from codebase.process import Stopwatch, noted_signals, set_random_state
-from codebase.steps import Step
 from codebase.training import Training
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
@@ -98,9 +97,8 @@ def train(
         state_path=state_path,
         on_checkpoint=on_checkpoint,
     )
-    step = Step(model, training.optimizer, training.stream, precision)
     return loop(
-        step,
+        training.step(precision),
         [training],
         tqdm,
         iter_max,

@@ -8,7 +8,7 @@ from codebase import checkpoints, data, records, resume
 from codebase.errors import UserError
 from codebase.logs import log_summaries
 from codebase.process import random_state
-from codebase.steps import adam
+from codebase.steps import Step, adam
 
 
 class Training:
@@ -17,7 +17,7 @@ class Training:
     Args:
         The same as for `train`.
     Attributes:
-        stream, optimizer: which `steps.Step` takes.
+        stream, optimizer: of its minibatches and steps.
         start: the iteration it goes on from.
         failure: the UserError or OSError that ended it, or None.
     Raises:
@@ -51,6 +51,10 @@ class Training:
             self.start, self.company = restored
         self.random = random_state()
         checkpoints.make_folder(checkpoints.model_path(model.name, 0).parent)
+
+    def step(self, precision="fp32"):
+        """The `steps.Step` that trains it alone."""
+        return Step(self.model, self.optimizer, self.stream, precision)
 
     def goes_on_with(self, company):
         """Whether it has been with those and no others so far, so that its noise is theirs."""

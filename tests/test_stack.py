@@ -81,7 +81,7 @@ def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_
             assert found.keys() == expected.keys()
             for tag in expected:
                 torch.testing.assert_close(found[tag][k], expected[tag], rtol=1e-4, atol=1e-4)
-            (norm,) = steps.Step(own.model, own.optimizer, own.stream).gradient_norms()
+            (norm,) = own.step().gradient_norms()
             assert together.gradient_norms()[k] == pytest.approx(norm, rel=1e-4)
             moments = own.optimizer.state_dict()["state"]
             assert together.moments()[k].keys() == moments.keys()
@@ -155,7 +155,7 @@ def test_every_model_meets_every_image_in_an_order_of_its_own(kind, digits, here
 def test_a_stack_of_one_is_a_plain_training(digits, here):
     (one,) = together = trainings("vae", digits, models=1)
     step, plain = stack.step_of(together), training("vae", digits)
-    other = steps.Step(plain.model, plain.optimizer, plain.stream)
+    other = plain.step()
     for _ in range(5):
         torch.manual_seed(1)
         values, x, _ = step()
@@ -231,12 +231,7 @@ def test_a_loss_that_cannot_be_batched_is_refused_and_nothing_has_changed(digits
     assert torch.equal(torch.rand(1), drawn)
     assert same(before, weights(together))
     assert torch.equal(together[0].stream.loader.generator.get_state(), state)
-    done = train.loop(
-        steps.Step(together[1].model, together[1].optimizer, together[1].stream),
-        [together[1]],
-        quiet,
-        2,
-    )
+    done = train.loop(together[1].step(), [together[1]], quiet, 2)
     assert done.step == 2
 
 
@@ -305,7 +300,7 @@ def test_files_hold_one_model_each(digits, here):
     ]
     fit(together, 2)
     alone = training("vae", digits, 9, state_path=here / "resume-9.pt")
-    train.loop(steps.Step(alone.model, alone.optimizer, alone.stream), [alone], quiet, 2)
+    train.loop(alone.step(), [alone], quiet, 2)
     for name in ("resume-{}.pt", "checkpoints/m{}/model-00002.pt"):
         size, expected = (len((here / name.format(i)).read_bytes()) for i in (3, 9))
         assert size == pytest.approx(expected, rel=0.01)
@@ -412,7 +407,7 @@ def test_stacked_models_learn_what_models_alone_do(digits, here):
     together, alone = (trainings("vae", digits, models=8) for _ in range(2))
     fit(together, 150)
     for own in alone:
-        train.loop(steps.Step(own.model, own.optimizer, own.stream), [own], quiet, 150)
+        train.loop(own.step(), [own], quiet, 150)
     bounds = [
         [evaluate.full_bounds(t.model, x)["nelbo"].value for t in some]
         for some in (together, alone)
