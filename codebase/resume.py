@@ -9,7 +9,7 @@ from codebase.process import random_state, set_random_state
 ADVICE = "Start anew with --overwrite 1."
 
 
-def save(path, step, model, moments, stream, company=()):
+def save(path, step, model, moments, stream, company):
     """Writes everything the iterations after `step` depend on, atomically.
 
     Args:
@@ -64,7 +64,7 @@ def restore(path, model, optimizer, stream):
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise UserError(f"{path} is not the state of this training ({reason}).{advice}") from error
-    return state["step"], state.get("company")
+    return state["step"], state.get("company", [model.name])  # earlier files name none
 
 
 def _restore_moments(optimizer, moments):

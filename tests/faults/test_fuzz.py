@@ -140,7 +140,7 @@ def test_checkpoints(examples, here, capsys):
 def test_resume_states(examples, here, capsys):
     path = here / "resume.pt"
     model, optimizer, stream = training()
-    resume.save(path, 3, model, optimizer.state_dict()["state"], stream)
+    resume.save(path, 3, model, optimizer.state_dict()["state"], stream, [model.name])
     good = torch.load(path, weights_only=True)
 
     def trial(content):
