@@ -1,6 +1,6 @@
 """Write explore.html, a page that draws with a trained model in the browser, for trained runs."""
 
-from codebase.flags import number, plain_parser, script
+from codebase.runs.flags import number, plain_parser, script
 
 
 def main():

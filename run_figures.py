@@ -1,6 +1,6 @@
 """Draws what finished runs have learned: samples, latent maps, kl, calibration, outliers."""
 
-from codebase.flags import number, plain_parser, script
+from codebase.runs.flags import number, plain_parser, script
 
 
 def main():

@@ -1,6 +1,6 @@
 """Problem 2: train, evaluate and sample a VAE whose prior is a learned mixture of Gaussians."""
 
-from codebase.flags import evaluation, number, parser, script
+from codebase.runs.flags import evaluation, number, parser, script
 
 
 def main():
@@ -17,9 +17,9 @@ def main():
     evaluation(p)
     args = p.parse_args()
 
-    from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.gmvae import GMVAE
-    from codebase.replicates import Task, replicate
+    from codebase.runs.replicates import Task, replicate
+    from codebase.tasks.likelihood import report_bounds, watch_bounds
 
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
 

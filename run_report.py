@@ -1,6 +1,6 @@
 """Write what the assignment asks to hand in, from the runs on disk: tables, pictures, β, pairs."""
 
-from codebase.flags import report_parser, script
+from codebase.runs.flags import report_parser, script
 
 
 def main():

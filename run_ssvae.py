@@ -1,6 +1,6 @@
 """Problem 3: train a semi-supervised VAE on 100 labels and evaluate its classifier."""
 
-from codebase.flags import number, parser, script, switch, weight
+from codebase.runs.flags import number, parser, script, switch, weight
 
 
 def main():
@@ -13,10 +13,10 @@ def main():
     add("--label_seed", type=number(int, 0), default=0, help="draws other labelled images")
     args = p.parse_args()
 
-    from codebase import data
-    from codebase.experiments import report_classifier, watch_classifier
+    from codebase.data import subsets
     from codebase.models.ssvae import SSVAE
-    from codebase.replicates import Task, replicate
+    from codebase.runs.replicates import Task, replicate
+    from codebase.tasks.classifier import report_classifier, watch_classifier
 
     kingma = {"labeled_elbo": True} if args.labeled_elbo else {}  # beyond the assignment
 
@@ -27,7 +27,7 @@ def main():
         return model
 
     def labelled(run):
-        return data.labelled(run.dataset, args.n_labels, args.label_seed, run.args.seed)
+        return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.args.seed)
 
     task = Task(build, watch_classifier, report_classifier, labelled)
     layout = f"model=ssvae_gw={weight(args.gw)}_cw={weight(args.cw)}"

@@ -1,6 +1,6 @@
 """Problem 1: train, evaluate and sample a VAE on binarized MNIST (a β-VAE with --beta)."""
 
-from codebase.flags import evaluation, number, parser, script
+from codebase.runs.flags import evaluation, number, parser, script
 
 
 def main():
@@ -14,9 +14,9 @@ def main():
     evaluation(p)
     args = p.parse_args()
 
-    from codebase.experiments import report_bounds, watch_bounds
     from codebase.models.vae import VAE
-    from codebase.replicates import Task, replicate
+    from codebase.runs.replicates import Task, replicate
+    from codebase.tasks.likelihood import report_bounds, watch_bounds
 
     beta = {"beta": args.beta} if args.beta != 1 else {}  # the assignment's solutions know none
 

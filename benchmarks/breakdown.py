@@ -7,10 +7,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks import sides, traffic
-from codebase import data, datasets
-from codebase.precision import resolve
-from codebase.process import keep_memory
-from codebase.steps import adam, update
+from codebase.data import datasets, subsets
+from codebase.data.batches import Batches, seeded_generator
+from codebase.data.stream import Stream
+from codebase.engine.memory import keep_memory
+from codebase.engine.precision import resolve
+from codebase.engine.step import adam, update
 
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::linear"}
 TOP = 12
@@ -27,9 +29,9 @@ def task(spec):
     model, steps = spec["model"], spec["steps"]
     dataset = datasets.load(spec["dataset"], spec["data_dir"])
     precision = resolve(spec["precision"], torch.device("cpu"))
-    loader = data.Batches(dataset.train_x, dataset.train_y, spec["batch"], data.generator(0))
-    labelled = data.labelled(dataset, 100, 0, 0) if model in sides.SSVAES else None
-    stream = data.Stream(loader, labelled, torch.device("cpu"))
+    loader = Batches(dataset.train_x, dataset.train_y, spec["batch"], seeded_generator(0))
+    labelled = subsets.labelled(dataset, 100, 0, 0) if model in sides.SSVAES else None
+    stream = Stream(loader, labelled, torch.device("cpu"))
     net = sides.project_model(model, spec["k"])
     optimizer = adam(net)
 

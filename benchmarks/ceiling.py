@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from codebase.precision import resolve
+from codebase.engine.precision import resolve
 
 HIDDEN, PIXELS, LABELS, LABELLED = 300, 784, 10, 100
 

@@ -7,7 +7,8 @@ import statistics
 import torch
 
 from benchmarks import sides
-from codebase import data, datasets
+from codebase.data import datasets, subsets
+from codebase.data.batches import binarize, one_hot, seeded_generator
 
 HELD_OUT = 400  # test images the trained weights are compared on
 SAME = 1e-4  # relative difference of one loss under the same weights, batch and noise
@@ -84,8 +85,8 @@ def trained_loss(side, model, dataset, data_dir, steps, seed, batch=97):
             sides.train_project(net, model, dataset, batch, seed, bar)
         else:
             sides.train_textbook(net, model, dataset.name, data_dir, batch, bar)
-    x = data.binarize(dataset.test_x[:HELD_OUT], data.generator(0))
-    batch = (x,) if model not in sides.SSVAES else (x, x, data.one_hot(dataset.test_y[:HELD_OUT]))
+    x = binarize(dataset.test_x[:HELD_OUT], seeded_generator(0))
+    batch = (x,) if model not in sides.SSVAES else (x, x, one_hot(dataset.test_y[:HELD_OUT]))
     torch.manual_seed(0)
     with torch.no_grad():
         return value(net.loss(*batch)).item()
@@ -98,11 +99,11 @@ def task(spec):
         What was found, with "same": whether speeds may be compared at all.
     """
     model, dataset = spec["model"], datasets.load(spec["dataset"], spec["data_dir"])
-    x = data.binarize(dataset.train_x[: spec["batch"]], data.generator(0))
+    x = binarize(dataset.train_x[: spec["batch"]], seeded_generator(0))
     batch = (x,)
     if model in sides.SSVAES:
-        xl, yl = data.labelled_subset(dataset)
-        batch = x, data.binarize(xl, data.generator(1)), yl
+        xl, yl = subsets.labelled_subset(dataset)
+        batch = x, binarize(xl, seeded_generator(1)), yl
     (theirs, _), (ours, _) = one_loss(model, batch)
     relative = abs(ours - theirs) / abs(theirs)
 

@@ -36,16 +36,17 @@ def trainings(dataset, device, model, n):
     import torch
 
     from benchmarks import sides
-    from codebase import data
-    from codebase.training import Training
+    from codebase.data import subsets
+    from codebase.data.batches import Batches, seeded_generator
+    from codebase.engine.session import Training
 
     made = []
     for seed in range(n):
         torch.manual_seed(seed)
         net = sides.project_model(model, prune=device.type == "cpu").to(device)
-        shuffling = data.generator(seed, device)
-        loader = data.Batches(dataset.train_x, dataset.train_y, BATCH, shuffling)
-        labelled = data.labelled(dataset) if model in sides.SSVAES else None
+        shuffling = seeded_generator(seed, device)
+        loader = Batches(dataset.train_x, dataset.train_y, BATCH, shuffling)
+        labelled = subsets.labelled(dataset) if model in sides.SSVAES else None
         y_status = "none" if labelled is None else "semisup"
         made.append(Training(net, loader, labelled, device, None, y_status))
     return made
@@ -53,11 +54,12 @@ def trainings(dataset, device, model, n):
 
 def project(dataset, device, model, steps, *, graph=False, models=1):
     """Seconds of the project's steps."""
-    from codebase import precision, stack
-    from codebase.graph import captured
+    from codebase.engine import stack
+    from codebase.engine.graph import captured
+    from codebase.engine.precision import resolve
 
     begun = trainings(dataset, device, model, models)
-    products = precision.resolve("auto", device)
+    products = resolve("auto", device)
     step = stack.step_of(begun, precision=products) if models > 1 else begun[0].step(products)
     advance = captured(step) if graph else step
     return seconds(lambda: advance()[0], steps)
@@ -69,13 +71,14 @@ def textbook(images, dataset, device, model, steps):
 
     from benchmarks import sides
     from benchmarks import textbook as book
-    from codebase import data
+    from codebase.data import subsets
+    from codebase.data.batches import grey
 
     torch.manual_seed(0)
     labelled = None
     if model in sides.SSVAES:
-        xl, yl = data.labelled_subset(dataset)
-        labelled = data.grey(xl), yl
+        xl, yl = subsets.labelled_subset(dataset)
+        labelled = grey(xl), yl
     net = sides.textbook_model(model).to(device)
     losses = book.steps(net, images, labelled, BATCH, device)
 
@@ -118,7 +121,7 @@ def main():
     import torch
 
     from benchmarks import textbook as book
-    from codebase import datasets
+    from codebase.data import datasets
 
     device = torch.device(args.device)
     if device.type == "cuda" and not torch.cuda.is_available():

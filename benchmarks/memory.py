@@ -41,13 +41,13 @@ def task(spec):
     import torch
 
     from benchmarks import sides
-    from codebase import evaluate
-    from codebase.process import keep_memory
+    from codebase.engine import randomness
+    from codebase.engine.memory import keep_memory
 
     keep_memory()
     model = sides.project_model("gmvae", spec["k"])
     x = torch.randint(2, (100, 784)).float()
-    with evaluate.seeded():
+    with randomness.seeded():
         model.negative_elbo_bound(x)  # what the first products load is not the evaluation's
         before, begin = now(), time.perf_counter()
         model.negative_iwae_bound(x, spec["iw"])

@@ -6,13 +6,15 @@ import tempfile
 import torch
 
 from benchmarks import ceiling, textbook
-from codebase import data, datasets, threads
 from codebase import utils as ut
+from codebase.data import datasets, subsets
+from codebase.data.batches import Batches, grey, seeded_generator
+from codebase.engine import cores
+from codebase.engine.memory import keep_memory
+from codebase.engine.precision import resolve
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
-from codebase.precision import resolve
-from codebase.process import keep_memory
 from codebase.train import train
 
 SSVAES = {"ssvae_gw1": 1, "ssvae_gw0": 0}
@@ -50,10 +52,10 @@ def textbook_model(model, k=500):
 def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_step=None):
     """The scripts' own loop, on their own data path, until the bar raises."""
     cpu = torch.device("cpu")
-    loader = data.Batches(dataset.train_x, dataset.train_y, batch, data.generator(seed))
+    loader = Batches(dataset.train_x, dataset.train_y, batch, seeded_generator(seed))
     labelled, y_status = None, "none"
     if model in SSVAES:
-        labelled, y_status = data.labelled(dataset, 100, 0, seed), "semisup"
+        labelled, y_status = subsets.labelled(dataset, 100, 0, seed), "semisup"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # for checkpoints/
         train(
@@ -79,8 +81,8 @@ def train_textbook(net, model, name, data_dir, batch, bar):
     labelled = None
     if model in SSVAES:
         same = datasets.Dataset(name, images.data.flatten(1), images.targets, None, None)
-        xl, yl = data.labelled_subset(same)
-        labelled = data.grey(xl), yl
+        xl, yl = subsets.labelled_subset(same)
+        labelled = grey(xl), yl
     textbook.train(net, images, labelled, batch, bar)
 
 
@@ -99,10 +101,10 @@ def run(spec, bar):
         train_textbook(net, model, spec["dataset"], spec["data_dir"], batch, bar)
         return
     keep_memory()  # the scripts do, before they load anything
-    with threads.FreeCores() as free:
+    with cores.FreeCores() as free:
         dataset = datasets.load(spec["dataset"], spec["data_dir"])
-    threads.take(spec["threads"], free.count)
+    cores.take(spec["threads"], free.count)
     copies = side == "copies"
     net = project_model(model, spec["k"], EnumeratingSSVAE if copies else SSVAE, prune=not copies)
-    retreat = None if spec["threads"] else threads.Retreat()
+    retreat = None if spec["threads"] else cores.Retreat()
     train_project(net, model, dataset, batch, 0, bar, spec["precision"], retreat)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from codebase import checkpoints
+from codebase.engine.clock import Stopwatch
+from codebase.engine.graph import captured
+from codebase.engine.randomness import set_random_state
+from codebase.engine.session import Training
+from codebase.engine.signals import noted_signals
 from codebase.errors import UserError
-from codebase.graph import captured
-from codebase.process import Stopwatch, noted_signals, set_random_state
-from codebase.training import Training
+from codebase.files import checkpoints
+from codebase.starter import reset_weights
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
 
@@ -54,9 +57,9 @@ def train(
 
     Args:
         model: `loss, summaries = model.loss(*batch)`; summaries are scalars by tag.
-        train_loader: iterates (grey x in [0, 1], y), one epoch each time; a `data.Batches` is
+        train_loader: iterates (grey x in [0, 1], y), one epoch each time; a `Batches` is
             binarized on its device.
-        labeled_subset: (xl (L, 784), uint8 or in [0, 1], and one-hot yl), or `data.Batches` of
+        labeled_subset: (xl (L, 784), uint8 or in [0, 1], and one-hot yl), or `Batches` of
             the like; looked at only if y_status is "semisup".
         device: where the model lies.
         tqdm: the progress bar's class.
@@ -67,11 +70,11 @@ def train(
         reinitialize: resets every layer first.
         lr: Adam's learning rate.
         precision: of the matrix products: "fp32", "tf32" or "bf16".
-        graph: replays the step as a CUDA graph, with `data.Batches` on such a device; not for a
+        graph: replays the step as a CUDA graph, with `Batches` on such a device; not for a
             loss that changes from step to step by a number that Python keeps.
         state_path: file an interrupted training goes on from, bit for bit on a CPU; written every
             save_every_seconds (looked at every LOOK_EVERY iterations) and at every checkpoint.
-            Needs `data.Batches`.
+            Needs `Batches`.
         save_every_seconds: at least that long between two writings of it.
         on_checkpoint: called with the iteration after each checkpoint.
         on_step: called with the seconds trained so far after every iteration.
@@ -124,7 +127,7 @@ def loop(
     """Takes step after step, and looks at their numbers every LOOK_EVERY of them.
 
     Args:
-        step: a `steps.Step` for these trainings.
+        step: a `engine.step.Step` for these trainings.
         trainings: a `Training` each of the models that it trains, all from the same iteration on.
             One that fails keeps no other back.
         on_failure: called with each training that fails.
@@ -236,9 +239,3 @@ def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
             raise ValueError(f"{name} must be at least 0, got {number}")
     if not iter_save >= 1:
         raise ValueError(f"iter_save must be at least 1, got {iter_save}")
-
-
-def reset_weights(m):
-    """Draws a layer's weights anew if it has any, for model.apply."""
-    if hasattr(m, "reset_parameters"):
-        m.reset_parameters()

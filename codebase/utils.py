@@ -5,7 +5,7 @@ in nats; a density over several dimensions is summed over the last one. m, v and
 variance and standard deviation, and are never interchanged.
 
 The starter code kept its data, checkpoint and evaluation helpers in this module too. They live in
-modules of their own here and stay reachable as `codebase.utils.<name>` (see the end of the file).
+starter.py here and stay reachable as `codebase.utils.<name>` (see the end of the file).
 """
 
 import importlib
@@ -229,20 +229,14 @@ def log_sum_exp(x, dim=0):
     return torch.logsumexp(x, dim)
 
 
-_ELSEWHERE = {
-    "save_model_by_name": "checkpoints",
-    "load_model_by_name": "checkpoints",
-    "prepare_writer": "logs",
-    "log_summaries": "logs",
-    "reset_weights": "train",
-    "evaluate_lower_bound": "evaluate",
-    "evaluate_classifier": "evaluate",
-    "get_mnist_data": "data",
+_STARTER = {
+    *("save_model_by_name", "load_model_by_name", "prepare_writer", "log_summaries"),
+    *("reset_weights", "evaluate_lower_bound", "evaluate_classifier", "get_mnist_data"),
 }
 
 
 def __getattr__(name):
-    """The starter code's helpers, from the modules that own them, imported when first asked for."""
-    if name not in _ELSEWHERE:
+    """The starter code's other helpers, imported from codebase.starter when first asked for."""
+    if name not in _STARTER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"codebase.{_ELSEWHERE[name]}"), name)
+    return getattr(importlib.import_module("codebase.starter"), name)

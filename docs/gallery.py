@@ -15,7 +15,7 @@ README = HERE.parent / "README.md"
 sys.path.insert(0, str(HERE.parent))
 
 from codebase.errors import UserError  # noqa: E402
-from codebase.flags import plain_parser, script  # noqa: E402
+from codebase.runs.flags import plain_parser, script  # noqa: E402
 
 VAE = "model=vae_z=10_run=0000"
 PLANE = "model=vae_z=02_run=0000"
@@ -91,8 +91,8 @@ def main():
     p.add_argument("--data_dir", default="data", help="folder that holds MNIST/raw")
     args = p.parse_args()
 
-    from codebase.checkpoints import make_folder
     from codebase.figures import book, style
+    from codebase.files.disk import make_folder
 
     studies = {}
 

@@ -69,7 +69,7 @@ def dataset(args):
     Raises:
         Refused: it is not there.
     """
-    from codebase import datasets
+    from codebase.data import datasets
     from codebase.errors import UserError
 
     try:
@@ -85,7 +85,7 @@ def judged(found, outcomes, dataset, launcher, args):
         found: [(name, path)].
         outcomes: of the judging: what could not be judged is not trained, and what was stood in for
             there is here too.
-        dataset: codebase.datasets.Dataset.
+        dataset: codebase.data.datasets.Dataset.
         args: what grade.py parsed.
     Raises:
         Refused: this project's own code could not be trained.
@@ -127,15 +127,16 @@ def _jobs(found, outcomes, length):
 
 def _trained(job, dataset, launcher, args):
     """The weights that the submission's model has after training, or the Failure."""
-    from codebase import data
+    from codebase.data import subsets
+    from codebase.data.batches import grey
 
     task = job.task
     iterations = SHORT if args.train == "short" else task.iterations
-    labelled_x, labelled_y = data.labelled(dataset)
+    labelled_x, labelled_y = subsets.labelled(dataset)
     arrays = {
         "train_x": dataset.train_x.numpy(),
         "train_y": dataset.train_y.numpy(),
-        "labelled_x": data.grey(labelled_x).numpy(),
+        "labelled_x": grey(labelled_x).numpy(),
         "labelled_y": labelled_y.numpy(),
     }
     seconds = START_SECONDS + iterations * SECONDS_PER_ITERATION
@@ -162,7 +163,10 @@ def _evaluated(task, state, dataset):
     """{name: value} of trained weights, by this project's models and protocol, or the Failure."""
     import torch
 
-    from codebase import data, evaluate
+    from codebase.data import subsets
+    from codebase.data.batches import grey
+    from codebase.evaluation.bounds import subset_bounds
+    from codebase.evaluation.classifier import classification
     from codebase.models.gmvae import GMVAE
     from codebase.models.ssvae import SSVAE
     from codebase.models.vae import VAE
@@ -175,14 +179,14 @@ def _evaluated(task, state, dataset):
     except RuntimeError:
         return Failure(Note("other_networks"))
     if task.model == "SSVAE":
-        numbers, _ = evaluate.classification(model, data.grey(dataset.test_x), dataset.test_y)
+        numbers, _ = classification(model, grey(dataset.test_x), dataset.test_y)
     else:
-        numbers = evaluate.subset_bounds(model, data.test_subset(dataset)[0], run_iwae=False)
+        numbers = subset_bounds(model, subsets.test_subset(dataset)[0], run_iwae=False)
     return {name: numbers[name].value for name in task.asked}
 
 
 def _full_bands():
-    from codebase.reference import BANDS
+    from codebase.evaluation.reference import BANDS
 
     return {task.item: BANDS[task.bands] for task in TASKS}
 

@@ -12,8 +12,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(ROOT))
 
-from codebase import summary  # noqa: E402
-from codebase.reference import BANDS, verdict  # noqa: E402
+from codebase.evaluation import summary  # noqa: E402
+from codebase.evaluation.reference import BANDS, verdict  # noqa: E402
 
 PROBLEMS = {
     "vae": ("VAE", "model=vae_z=10_run=????", "subset"),

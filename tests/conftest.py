@@ -19,14 +19,14 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def digits():
-    from codebase import datasets
+    from codebase.data import datasets
 
     return datasets.load("digits")
 
 
 @pytest.fixture(scope="session")
 def mnist():
-    from codebase import datasets
+    from codebase.data import datasets
 
     if not all((DATA / "MNIST" / "raw" / file).exists() for file in datasets.IDX_FILES):
         pytest.skip(f"needs the real MNIST in {DATA}")

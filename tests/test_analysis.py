@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.distributions import Normal, kl_divergence
 
-from codebase import evaluate
+from codebase.evaluation.bounds import active_units
 from codebase.figures import analysis
 from codebase.figures.study import Study
 from codebase.models.gmvae import GMVAE
@@ -81,7 +81,7 @@ def test_active_units_are_those_of_the_evaluation(digits):
     model.enc.net[4].weight.data[1] = 0  # the mean of z_2 says nothing
     study = Study(model, digits, "vae")
     assert not analysis.active(study.means)[1]
-    assert int(analysis.active(study.means).sum()) == evaluate.active_units(model, study.x)
+    assert int(analysis.active(study.means).sum()) == active_units(model, study.x)
 
 
 # Paths

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from benchmarks import ceiling, check, memory, sides, traffic
-from codebase import data
+from codebase.data.batches import one_hot, seeded_generator
 
 SPEED = Path(__file__).resolve().parents[1] / "benchmarks" / "speed.py"
 MODELS = ["vae", "gmvae", "ssvae_gw1", "ssvae_gw0"]
 
 
 def batch_for(model):
-    g = data.generator(0)
+    g = seeded_generator(0)
     x = torch.randint(2, (5, 784), generator=g).float()
     if model not in sides.SSVAES:
         return (x,)
-    return x, torch.randint(2, (4, 784), generator=g).float(), data.one_hot(torch.arange(4))
+    return x, torch.randint(2, (4, 784), generator=g).float(), one_hot(torch.arange(4))
 
 
 @pytest.mark.parametrize("model", MODELS)

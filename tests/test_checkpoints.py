@@ -7,8 +7,10 @@ import stat
 import pytest
 import torch
 
-from codebase import checkpoints, evaluate
+from codebase import starter
+from codebase.engine import randomness
 from codebase.errors import UserError
+from codebase.files import checkpoints, disk
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -23,13 +25,13 @@ MODELS = {
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_loaded_model_has_the_same_bound(kind, here):
     saved, loaded = MODELS[kind](), MODELS[kind]()
-    checkpoints.save_model_by_name(saved, 42)
+    starter.save_model_by_name(saved, 42)
     assert (here / "checkpoints" / kind / "model-00042.pt").exists()
-    checkpoints.load_model_by_name(loaded, 42, device="cpu")
+    starter.load_model_by_name(loaded, 42, device="cpu")
     x = torch.bernoulli(torch.full((5, 784), 0.5))
     bounds = []
     for model in (saved, loaded):
-        with evaluate.seeded():
+        with randomness.seeded():
             bounds.append(torch.stack(model.negative_elbo_bound(x)))
     assert torch.equal(*bounds)
 
@@ -114,9 +116,9 @@ def test_other_content_is_refused(here, content):
 
 def test_a_missing_checkpoint_names_those_that_are_there(here):
     model = VAE(z_dim=3)
-    checkpoints.save_model_by_name(model, 10)
+    starter.save_model_by_name(model, 10)
     with pytest.raises(UserError, match=r"no checkpoint .*model-00020\.pt.*holds model-00010\.pt"):
-        checkpoints.load_model_by_name(model, 20)
+        starter.load_model_by_name(model, 20)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(here):
@@ -124,7 +126,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(here):
     checkpoints.save(path, {"a": 1})
 
     def fail_halfway():
-        with checkpoints.atomic(path) as file:
+        with disk.atomic(path) as file:
             file.write(b"half")
             raise ZeroDivisionError
 

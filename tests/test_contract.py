@@ -8,8 +8,9 @@ import torch
 from conftest import DATA
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from codebase import data
 from codebase import utils as ut
+from codebase.data import subsets
+from codebase.data.batches import grey
 from codebase.errors import UserError
 from codebase.models import nns
 from codebase.models.gmvae import GMVAE
@@ -78,8 +79,8 @@ def test_the_data_of_the_starter_code(mnist):
     assert x_test.shape == (10_000, 784)
     assert x_test.max() == 1
     assert y_test.shape == (10_000,)
-    _, (grey, _), _ = ut.get_mnist_data("cpu", use_test_subset=False, data_dir=DATA)
-    assert (grey * 255).round().sum() == 2_684_050
+    _, (xl, _), _ = ut.get_mnist_data("cpu", use_test_subset=False, data_dir=DATA)
+    assert (xl * 255).round().sum() == 2_684_050
 
 
 def test_a_log_is_not_clobbered_unless_told_to(here):
@@ -167,7 +168,7 @@ def test_joined_inputs_are_x_before_y_and_z_before_y():
 
 
 def test_the_labelled_subset_is_the_one_ssvae_trains_on(mnist):
-    xl, yl = data.labelled(mnist)
-    _, (grey, one_hot), _ = ut.get_mnist_data("cpu", use_test_subset=False, data_dir=DATA)
-    assert torch.equal(data.grey(xl), grey)
+    xl, yl = subsets.labelled(mnist)
+    _, (x, one_hot), _ = ut.get_mnist_data("cpu", use_test_subset=False, data_dir=DATA)
+    assert torch.equal(grey(xl), x)
     assert torch.equal(yl, one_hot)

@@ -10,14 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codebase import data, datasets
+from codebase.data import datasets, subsets
+from codebase.data.batches import Batches, binarize, grey, seeded_generator
+from codebase.data.stream import Stream
 from codebase.errors import UserError
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = datasets.IDX_FILES
 
 
 def generator(seed=0):
-    return data.generator(seed)
+    return seeded_generator(seed)
 
 
 # Binarization
@@ -26,7 +28,7 @@ def generator(seed=0):
 def test_each_grey_level_is_on_as_often_as_it_is_bright():
     n = 40_000
     levels = torch.arange(256, dtype=torch.uint8)
-    shares = data.binarize(levels.expand(n, 256), generator()).mean(0).double()
+    shares = binarize(levels.expand(n, 256), generator()).mean(0).double()
     p = levels.double() / 255
     assert shares[0] == 0
     assert shares[255] == 1
@@ -37,20 +39,20 @@ def test_each_grey_level_is_on_as_often_as_it_is_bright():
 def test_bytes_and_floats_are_binarized_to_the_same_distribution():
     n = 40_000
     x = torch.tensor([0, 51, 128, 204, 255], dtype=torch.uint8)
-    p = data.grey(x).double()
-    shares = data.binarize(data.grey(x).expand(n, 5), generator()).mean(0).double()
+    p = grey(x).double()
+    shares = binarize(grey(x).expand(n, 5), generator()).mean(0).double()
     assert ((shares - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()
 
 
 def test_a_pixel_is_redrawn_every_time():
     x = torch.full((1, 784), 128, dtype=torch.uint8)
     g = generator()
-    assert not torch.equal(data.binarize(x, g), data.binarize(x, g))
+    assert not torch.equal(binarize(x, g), binarize(x, g))
 
 
 def test_neighbouring_pixels_are_drawn_independently():
     n = 100_000
-    x = data.binarize(torch.full((n, 2), 128, dtype=torch.uint8), generator())
+    x = binarize(torch.full((n, 2), 128, dtype=torch.uint8), generator())
     correlation = torch.corrcoef(x.T)[0, 1].item()
     assert abs(correlation) < 5 / math.sqrt(n)
 
@@ -60,7 +62,7 @@ def test_neighbouring_pixels_are_drawn_independently():
 
 def batches(n=10, size=4, seed=0):
     x = torch.arange(n, dtype=torch.uint8).unsqueeze(1)
-    return data.Batches(x, torch.arange(n), size, generator(seed))
+    return Batches(x, torch.arange(n), size, generator(seed))
 
 
 @given(n=st.integers(1, 40), size=st.integers(1, 50))
@@ -95,7 +97,7 @@ def test_image_and_label_stay_together():
 @pytest.mark.parametrize("steps", [0, 1, 3, 4, 7])
 def test_a_restored_loader_goes_on_with_the_same_minibatches(digits, steps):
     def loader(seed):
-        return data.Batches(digits.train_x, digits.train_y, 400, generator(seed))
+        return Batches(digits.train_x, digits.train_y, 400, generator(seed))
 
     one = loader(1)
     for _ in range(steps):
@@ -113,7 +115,7 @@ def test_a_stream_takes_any_loader_of_grey_images():
     loader = torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(images, torch.arange(6)), batch_size=4
     )
-    stream = data.Stream(loader, None, "cpu")
+    stream = Stream(loader, None, "cpu")
     for size in (4, 2, 4):
         x, y, batch = stream.draw()
         assert x.shape == (size, 784)
@@ -125,7 +127,7 @@ def test_a_stream_takes_any_loader_of_grey_images():
 def test_labelled_images_are_redrawn_and_keep_their_labels():
     xl = torch.full((5, 784), 0.5)
     yl = torch.eye(5)
-    stream = data.Stream(batches(20, 4), (xl, yl), "cpu")
+    stream = Stream(batches(20, 4), (xl, yl), "cpu")
     (_, first, labels), (_, second, _) = stream.draw()[2], stream.draw()[2]
     assert not torch.equal(first, second)
     assert torch.equal(labels, yl)
@@ -135,7 +137,7 @@ def test_labelled_images_are_redrawn_and_keep_their_labels():
 
 
 def test_the_test_subset_is_the_published_one(mnist):
-    x, y = data.test_subset(mnist)
+    x, y = subsets.test_subset(mnist)
     assert x.shape == (100, 784)
     assert x.sum() == 10_257
     digest = hashlib.sha256(x.to(torch.uint8).numpy().tobytes()).hexdigest()
@@ -144,7 +146,7 @@ def test_the_test_subset_is_the_published_one(mnist):
 
 
 def test_the_labelled_subset_is_the_published_one(mnist):
-    x, y = data.labelled_subset(mnist)
+    x, y = subsets.labelled_subset(mnist)
     assert x.shape == (100, 784)
     assert x.long().sum() == 2_684_050
     assert y.argmax(1).tolist() == [c for c in range(10) for _ in range(10)]
@@ -160,7 +162,7 @@ def test_the_files_are_mnist(mnist):
 @given(n=st.integers(1, 1347), seed=st.integers(0, 1000))
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_labelled_images_are_as_balanced_as_can_be(digits, n, seed):
-    x, y = data.labelled_subset(digits, n, seed)
+    x, y = subsets.labelled_subset(digits, n, seed)
     assert x.shape == (n, 784)
     drawn, available = y.sum(0), torch.bincount(digits.train_y)
     short = drawn < drawn.max() - 1
@@ -168,9 +170,9 @@ def test_labelled_images_are_as_balanced_as_can_be(digits, n, seed):
 
 
 def test_other_labelled_draws_are_other_images(digits):
-    one, _ = data.labelled_subset(digits, 50, seed=1)
-    same, _ = data.labelled_subset(digits, 50, seed=1)
-    other, _ = data.labelled_subset(digits, 50, seed=2)
+    one, _ = subsets.labelled_subset(digits, 50, seed=1)
+    same, _ = subsets.labelled_subset(digits, 50, seed=1)
+    other, _ = subsets.labelled_subset(digits, 50, seed=2)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
@@ -178,17 +180,17 @@ def test_other_labelled_draws_are_other_images(digits):
 @pytest.mark.parametrize("n", [0, -1, 1348])
 def test_an_impossible_number_of_labels_is_refused(digits, n):
     with pytest.raises(UserError, match="from 1 to 1,347"):
-        data.labelled_subset(digits, n)
+        subsets.labelled_subset(digits, n)
 
 
 def test_over_a_hundred_labelled_images_come_a_hundred_at_a_time(digits):
-    xl, yl = data.labelled(digits, 250).draw()
+    xl, yl = subsets.labelled(digits, 250).draw()
     assert len(xl) == len(yl) == 100
 
 
 def test_the_test_set_is_binarized_once(digits):
-    x = data.binarized_test(digits)
-    assert torch.equal(x, data.binarized_test(digits))
+    x = subsets.binarized_test(digits)
+    assert torch.equal(x, subsets.binarized_test(digits))
     assert set(x.unique().tolist()) == {0, 1}
 
 
@@ -272,7 +274,9 @@ def test_a_folder_in_the_place_of_a_file_is_refused(files):
 
 
 def test_the_index_table_is_the_course_s():
-    tables = json.loads((datasets.Path(data.__file__).parent / "subset_indices.json").read_text())
+    tables = json.loads(
+        (datasets.Path(datasets.__file__).parent / "subset_indices.json").read_text()
+    )
     assert {k: np.shape(v) for k, v in tables.items()} == {"train": (10, 10), "test": (10, 10)}
     duplicates = {
         part: [(c, i) for c, row in enumerate(tables[part]) for i in set(row) if row.count(i) > 1]

@@ -12,7 +12,7 @@ import pytest
 import torchvision
 from test_data import write_idx
 
-from codebase import datasets
+from codebase.data import datasets
 from codebase.errors import UserError
 
 # urllib leaves the socket of a request that timed out to the garbage collector.

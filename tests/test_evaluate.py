@@ -8,8 +8,14 @@ import pytest
 import torch
 from conftest import ROOT
 
-from codebase import data, evaluate
+from codebase import starter
+from codebase.data import subsets
+from codebase.data.batches import seeded_generator
+from codebase.engine import randomness
 from codebase.errors import UserError
+from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.classifier import classification
+from codebase.evaluation.numbers import Number
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -17,7 +23,7 @@ from codebase.models.vae import VAE
 
 @pytest.fixture
 def x():
-    return torch.bernoulli(torch.full((20, 784), 0.3), generator=data.generator(0))
+    return torch.bernoulli(torch.full((20, 784), 0.3), generator=seeded_generator(0))
 
 
 @pytest.fixture
@@ -28,14 +34,14 @@ def vae():
 
 def test_a_number_is_mean_and_standard_error():
     values = torch.tensor([1.0, 2.0, 4.0, 5.0])
-    number = evaluate.Number.of(values)
+    number = Number.of(values)
     assert number.value == 3
     assert number.se == pytest.approx(((4 + 1 + 1 + 4) / 3 / 4) ** 0.5)
-    assert evaluate.Number.of([7.0]) == evaluate.Number(7.0, None)
+    assert Number.of([7.0]) == Number(7.0, None)
 
 
 def test_the_subset_numbers_are_the_protocol_s(vae, x):
-    numbers = evaluate.subset_bounds(vae, x)
+    numbers = subset_bounds(vae, x)
     torch.manual_seed(0)
     with torch.no_grad():
         elbo = [torch.stack(vae.negative_elbo_bound(x)) for _ in range(100)]
@@ -50,7 +56,7 @@ def test_the_subset_numbers_are_the_protocol_s(vae, x):
 
 
 def test_more_samples_bound_tighter(vae, x):
-    numbers = evaluate.subset_bounds(vae, x, least=5)
+    numbers = subset_bounds(vae, x, least=5)
     bounds = [numbers[f"iwae-{m}"] for m in (1, 10, 100, 1000)]
     for loose, tight in itertools.pairwise(bounds):
         assert tight.value < loose.value + 5 * (tight.se**2 + loose.se**2) ** 0.5
@@ -61,8 +67,8 @@ def test_evaluating_changes_nothing(vae, x):
     torch.manual_seed(3)
     expected = torch.rand(5)
     torch.manual_seed(3)
-    evaluate.subset_bounds(vae, x, run_iwae=False)
-    evaluate.full_bounds(vae, x)
+    subset_bounds(vae, x, run_iwae=False)
+    full_bounds(vae, x)
     assert torch.equal(torch.rand(5), expected)
     assert all(p.grad is None for p in vae.parameters())
 
@@ -75,7 +81,7 @@ def test_every_image_counts_once_in_the_full_bound(n):
 
     x = torch.zeros(n, 784)
     x[: n // 2 + 1, 0] = 1
-    numbers = evaluate.full_bounds(Fake(), x)
+    numbers = full_bounds(Fake(), x)
     share = (n // 2 + 1) / n
     assert numbers["kl"].value == pytest.approx(share)
     assert numbers["nelbo"].value == pytest.approx(3 * share)
@@ -91,25 +97,25 @@ def test_every_image_counts_once_in_the_full_iwae_bound():
     x = torch.zeros(30, 784)
     for i, image in enumerate(x):
         image[:i] = 1
-    number = evaluate.full_iwae(Fake(), x, 7)
+    number = full_iwae(Fake(), x, 7)
     assert number.value == pytest.approx(7 * 14.5)
     assert number.se == pytest.approx(7 * (30 * 31 / 12) ** 0.5 / 30**0.5)  # of 0 … 29
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_full_iwae_bound_is_the_bound_of_all_images_at_once(vae, x, precision):
-    alone = evaluate.full_iwae(vae, x, 500, precision).value
-    with evaluate.seeded(1):
+    alone = full_iwae(vae, x, 500, precision).value
+    with randomness.seeded(1):
         together = torch.stack([vae.negative_iwae_bound(x, 500)[0] for _ in range(8)])
     noise = 6 * together.std().item() * (1 + 1 / 8) ** 0.5
     assert alone == pytest.approx(together.mean().item(), abs=noise + 0.01 * (precision == "bf16"))
 
 
-def full_iwae(model, x):
-    return evaluate.full_iwae(model, x, 3)
+def three_samples(model, x):
+    return full_iwae(model, x, 3)
 
 
-@pytest.mark.parametrize("evaluation", [evaluate.subset_bounds, evaluate.full_bounds, full_iwae])
+@pytest.mark.parametrize("evaluation", [subset_bounds, full_bounds, three_samples])
 def test_grey_pixels_are_refused(vae, evaluation):
     with pytest.raises(UserError, match="binary pixels"):
         evaluation(vae, torch.full((4, 784), 0.5))
@@ -128,7 +134,7 @@ def test_accuracy_and_confusion():
     truth = torch.tensor([3, 5, 7, 1] * 400)
     x = torch.zeros(1600, 784)
     x[:, 0] = answers / 10
-    numbers, confusion = evaluate.classification(Sure, x, truth)
+    numbers, confusion = classification(Sure, x, truth)
     assert numbers["accuracy"].value == 0.75
     assert numbers["accuracy"].se == pytest.approx((0.75 * 0.25 / 1599) ** 0.5)
     assert numbers["ce"].value == pytest.approx(12.5)
@@ -138,7 +144,7 @@ def test_accuracy_and_confusion():
 
 
 def test_the_lower_bound_is_printed_as_the_starter_code_does(vae, x, capsys):
-    evaluate.evaluate_lower_bound(vae, (x, None), run_iwae=True)
+    starter.evaluate_lower_bound(vae, (x, None), run_iwae=True)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET"
     assert lines[3].startswith("NELBO: ")
@@ -151,16 +157,16 @@ def test_the_lower_bound_is_printed_as_the_starter_code_does(vae, x, capsys):
 
 def test_the_classifier_is_printed_as_the_starter_code_does(capsys):
     x = torch.zeros(10, 784)
-    evaluate.evaluate_classifier(Sure, (x, torch.tensor([0] * 4 + [1] * 6)))
+    starter.evaluate_classifier(Sure, (x, torch.tensor([0] * 4 + [1] * 6)))
     assert "Test set classification accuracy: 0.4" in capsys.readouterr().out
 
 
 def test_the_ssvae_has_its_own_terms(digits):
     torch.manual_seed(0)
     model = SSVAE(z_dim=2)
-    x, _ = data.test_subset(digits)
-    subset = evaluate.subset_bounds(model, x, run_iwae=False)
-    full = evaluate.full_bounds(model, data.binarized_test(digits))
+    x, _ = subsets.test_subset(digits)
+    subset = subset_bounds(model, x, run_iwae=False)
+    full = full_bounds(model, subsets.binarized_test(digits))
     for numbers in (subset, full):
         parts = sum(numbers[name].value for name in ("kl_z", "kl_y", "rec"))
         assert numbers["nelbo"].value == pytest.approx(parts, rel=1e-6)
@@ -168,9 +174,9 @@ def test_the_ssvae_has_its_own_terms(digits):
 
 MEMORY = """
 import re, torch
-from codebase import evaluate
+from codebase.engine import randomness
 from codebase.models.{module} import {model}
-from codebase.process import keep_memory
+from codebase.engine.memory import keep_memory
 
 def peak():  # in MB; ru_maxrss would start from the parent's
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) / 1024
@@ -179,7 +185,7 @@ torch.set_num_threads(1)
 keep_memory()  # as every script does
 x = torch.bernoulli(torch.full((100, 784), 0.3))
 model = {model}(z_dim=10)
-with evaluate.seeded():
+with randomness.seeded():
     model.negative_iwae_bound(x, 1)
     before = peak()
     model.negative_iwae_bound(x, {samples})
@@ -211,6 +217,6 @@ def test_the_mixture_is_chunked_without_changing_the_bound(x, monkeypatch):
     bounds = []
     for chunk in (20, 10_000):
         monkeypatch.setattr(module, "CHUNK", chunk)
-        with evaluate.seeded():
+        with randomness.seeded():
             bounds.append(model.negative_iwae_bound(x, 50)[0].item())
     assert bounds[0] == pytest.approx(bounds[1], rel=1e-6)

@@ -11,12 +11,17 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from codebase import checkpoints, data, evaluate, explorer, saved
+from codebase import explorer
 from codebase import utils as ut
+from codebase.data import subsets
+from codebase.data.batches import grey
 from codebase.errors import UserError
+from codebase.evaluation.bounds import posteriors
+from codebase.files import checkpoints, disk
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
+from codebase.runs.saved import SavedRun
 
 MODELS = {
     "vae": lambda: VAE(z_dim=2),
@@ -53,7 +58,7 @@ def pages(tmp_path_factory, digits):
     for kind, make in MODELS.items():
         model = lively(make())
         model.name = f"model={kind}"
-        opened = saved.Saved(tmp_path_factory.mktemp(kind), model.eval(), 1234, "digits")
+        opened = SavedRun(tmp_path_factory.mktemp(kind), model.eval(), 1234, "digits")
         file = opened.folder / "explore.html"
         file.write_text(explorer.page(opened, digits), encoding="utf-8")
         found[kind] = model, file
@@ -117,7 +122,7 @@ def test_the_page_computes_what_pytorch_does(browser, pages, digits, kind):
     model = show(browser, pages, kind)
     torch.manual_seed(1)
     z = model.sample_z(100)
-    x = data.grey(digits.test_x[:100])
+    x = grey(digits.test_x[:100])
     y = torch.arange(100) % 10 if hasattr(model, "cls") else None
     given = [z.tolist(), x.tolist(), [None] * 100 if y is None else y.tolist()]
     browser.js(f"globalThis.given = {json.dumps(given)}; 0")
@@ -155,9 +160,9 @@ def test_the_page_computes_what_pytorch_does(browser, pages, digits, kind):
 @torch.no_grad()
 def test_what_the_page_says_of_the_latents(digits):
     torch.manual_seed(0)
-    x = data.binarized_test(digits)
+    x = subsets.binarized_test(digits)
     vae = lively(VAE(z_dim=5))
-    found = explorer.content(saved.Saved(None, vae, 1, "digits"), digits)
+    found = explorer.content(SavedRun(None, vae, 1, "digits"), digits)
     m, v = vae.enc(x)
     # The bound's own kl, part by part, largest first.
     assert sum(found["kl"]) == pytest.approx(vae.kl(None, m, v).mean().item(), rel=1e-5)
@@ -165,7 +170,7 @@ def test_what_the_page_says_of_the_latents(digits):
     assert (found["prior_m"], found["prior_s"]) == ([0] * 5, [1] * 5)
 
     mixture = lively(GMVAE(z_dim=2, k=6))
-    found = explorer.content(saved.Saved(None, mixture, 1, "digits"), digits)
+    found = explorer.content(SavedRun(None, mixture, 1, "digits"), digits)
     draws = mixture.sample_z(100_000)
     for moment, ours in ((draws.mean(0), found["prior_m"]), (draws.std(0), found["prior_s"])):
         torch.testing.assert_close(torch.tensor(ours), moment, rtol=0, atol=6 * 1.5 / 100_000**0.5)
@@ -187,8 +192,8 @@ def test_what_the_page_says_of_the_latents(digits):
 def test_posteriors_are_at_the_likeliest_label(digits):
     torch.manual_seed(0)
     model = lively(SSVAE(z_dim=3))
-    x = data.binarized_test(digits)
-    m, v = evaluate.posteriors(model, x)
+    x = subsets.binarized_test(digits)
+    m, v = posteriors(model, x)
     for i in (0, 100, 449):
         y = model.cls(x[i]).argmax().item()
         for found, expected in zip((m, v), model.enc(x[i : i + 1], *labels(model, y)), strict=True):
@@ -199,7 +204,7 @@ def test_a_weight_that_float16_cannot_hold_is_refused(digits):
     model = VAE(z_dim=2)
     model.dec.net[0].bias.data[0] = 1e6
     with pytest.raises(UserError, match="beyond 65,504"):
-        explorer.page(saved.Saved(None, model, 1, "digits"), digits)
+        explorer.page(SavedRun(None, model, 1, "digits"), digits)
 
 
 # The page
@@ -396,7 +401,7 @@ def test_an_image_file_becomes_the_digit_it_shows(browser, pages, mnist, tmp_pat
         ink = 20 if ground else 255
         file = file_of(tmp_path / f"{i}.png", ground + (ink - ground) * sheet)
         give(browser, file)
-        seen, wanted = canvas(browser, "seen"), data.grey(mnist.test_x[i])
+        seen, wanted = canvas(browser, "seen"), grey(mnist.test_x[i])
         assert (seen - wanted).abs().mean() < 0.05
         assert torch.corrcoef(torch.stack([seen, wanted]))[0, 1] > 0.9
     # The test has read the canvas again and again; the page does not.
@@ -407,7 +412,7 @@ def test_a_file_of_mnist_s_own_size_is_taken_as_it_is(browser, pages, digits, tm
     show(browser, pages, "ssvae")
     x = digits.test_x[3].view(28, 28)
     give(browser, file_of(tmp_path / "x.png", x.numpy()))
-    torch.testing.assert_close(canvas(browser, "seen"), data.grey(x.flatten()), rtol=0, atol=0.01)
+    torch.testing.assert_close(canvas(browser, "seen"), grey(x.flatten()), rtol=0, atol=0.01)
 
 
 def test_a_file_that_shows_nothing_says_so(browser, pages, tmp_path):
@@ -425,9 +430,9 @@ def test_a_test_image_is_taken_pixel_by_pixel(browser, pages, digits):
     button = "button[aria-label=\\'test image of a 4\\']"
     browser.js(f"document.querySelector('{button}').click()")
     x = digits.test_x[(digits.test_y == 4).nonzero()[0, 0]]
-    torch.testing.assert_close(canvas(browser, "seen"), data.grey(x), rtol=0, atol=0.01)
+    torch.testing.assert_close(canvas(browser, "seen"), grey(x), rtol=0, atol=0.01)
     with torch.no_grad():
-        m, _ = pages["vae"][0].enc(data.grey(x).unsqueeze(0))
+        m, _ = pages["vae"][0].enc(grey(x).unsqueeze(0))
     torch.testing.assert_close(state(browser)[0], m[0], rtol=0.02, atol=0.02)
 
 
@@ -438,7 +443,7 @@ def test_a_classifier_alone_has_no_latent_space(browser, tmp_path, digits):
     model = SSVAE(gen_weight=0)
     model.name = "</script><script>document.title = 'broken'</script>"
     file = tmp_path / "explore.html"
-    opened = saved.Saved(tmp_path, model, 1, "digits")
+    opened = SavedRun(tmp_path, model, 1, "digits")
     file.write_text(explorer.page(opened, digits), encoding="utf-8")
     assert file.stat().st_size < 1_000_000
     browser.open(file.as_uri())
@@ -455,7 +460,7 @@ def test_a_classifier_alone_has_no_latent_space(browser, tmp_path, digits):
 def test_few_and_many_dimensions(browser, tmp_path, digits, z):
     model = VAE(z_dim=z)
     file = tmp_path / "explore.html"
-    opened = saved.Saved(tmp_path, model, 1, "digits")
+    opened = SavedRun(tmp_path, model, 1, "digits")
     file.write_text(explorer.page(opened, digits), encoding="utf-8")
     browser.open(file.as_uri())
     assert browser.js("document.querySelectorAll('.slider').length") == min(z, 100)
@@ -515,7 +520,7 @@ def test_help_needs_no_torch():
 
 def test_the_checkpoint_of_another_script(run, tmp_path, mnist):
     """No flags.json: MNIST, and every net trained."""
-    checkpoints.make_folder(tmp_path / "mine")
+    disk.make_folder(tmp_path / "mine")
     checkpoints.save(tmp_path / "mine" / "model-00005.pt", GMVAE(k=3).state_dict())
     done = run("run_explorer.py", "mine", "--data_dir", ROOT / "data")
     assert done.returncode == 0, done.stderr

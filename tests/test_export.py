@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from codebase import checkpoints
+from codebase import starter
 from codebase.errors import UserError
 from codebase.explorer import export
 from codebase.models.gmvae import GMVAE
@@ -36,7 +36,7 @@ def test_every_network_computes_the_same(here, kind):
     model = MODELS[kind]()
     for p in model.parameters():
         p.mul_(3)  # as trained ones do, they tell images apart
-    checkpoints.save_model_by_name(model, 1)
+    starter.save_model_by_name(model, 1)
     export.write_all(["run"])
     folder = here / "checkpoints" / "run"
     labelled = kind == "ssvae"
@@ -61,7 +61,7 @@ def test_every_network_computes_the_same(here, kind):
 
 
 def test_nets_that_were_not_trained_are_not_exported(here):
-    checkpoints.save_model_by_name(SSVAE(name="run", z_dim=2), 1)
+    starter.save_model_by_name(SSVAE(name="run", z_dim=2), 1)
     folder = here / "checkpoints" / "run"
     (folder / "flags.json").write_text('{"gw": 0}', encoding="utf-8")
     export.write_all([str(folder)])
@@ -69,7 +69,7 @@ def test_nets_that_were_not_trained_are_not_exported(here):
 
 
 def test_without_the_packages_it_says_which(here, monkeypatch):
-    checkpoints.save_model_by_name(VAE(name="run"), 1)
+    starter.save_model_by_name(VAE(name="run"), 1)
     for name in [n for n in sys.modules if n.partition(".")[0] == "onnxscript"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnxscript", None)

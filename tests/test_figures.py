@@ -9,11 +9,11 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from codebase import checkpoints, records
 from codebase.errors import UserError
 from codebase.figures import book, grid, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
+from codebase.files import checkpoints, records
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE

@@ -9,8 +9,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm import tqdm
 
-from codebase import data, evaluate, steps, train
-from codebase.graph import WARM_UP, CapturedStep, captured
+from codebase import train
+from codebase.data import subsets
+from codebase.data.batches import Batches, seeded_generator
+from codebase.data.stream import Stream
+from codebase.engine.graph import WARM_UP, CapturedStep, captured
+from codebase.engine.step import Step, adam
+from codebase.evaluation.bounds import subset_bounds
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -64,22 +69,22 @@ def built(kind, device="cpu"):
 def stepping(kind, digits, device="cpu"):
     """A plain step on 250 images: epochs are minibatches of 97, 97 and 56."""
     model = built(kind, device)
-    return steps.Step(model, steps.adam(model), stream_of(kind, digits, device))
+    return Step(model, adam(model), stream_of(kind, digits, device))
 
 
 def loader_of(digits, device="cpu"):
     x, y = digits.train_x[:250].to(device), digits.train_y[:250].to(device)
-    return data.Batches(x, y, 97, data.generator(0, device))
+    return Batches(x, y, 97, seeded_generator(0, device))
 
 
 def labelled_of(kind, digits, device="cpu"):
     if not kind.startswith("ssvae"):
         return None
-    return data.labelled(digits.to(device), 250 if "many" in kind else 100)
+    return subsets.labelled(digits.to(device), 250 if "many" in kind else 100)
 
 
 def stream_of(kind, digits, device="cpu"):
-    return data.Stream(loader_of(digits, device), labelled_of(kind, digits, device), device)
+    return Stream(loader_of(digits, device), labelled_of(kind, digits, device), device)
 
 
 def trace(step, plain, n):
@@ -221,7 +226,7 @@ def test_a_graph_computes_what_plain_steps_do(kind, precision, digits, capsys):
 
 @ON_GPU
 def test_evaluating_between_replays_changes_nothing(digits):
-    x, _ = data.test_subset(digits.to("cuda"))
+    x, _ = subsets.test_subset(digits.to("cuda"))
     weights = []
     for watch in (False, True):
         plain = stepping("vae", digits, "cuda")
@@ -230,7 +235,7 @@ def test_evaluating_between_replays_changes_nothing(digits):
         for _ in range(20):
             step()
             if watch:
-                evaluate.subset_bounds(plain.model, x, run_iwae=False)
+                subset_bounds(plain.model, x, run_iwae=False)
         weights.append(plain.model.state_dict())
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=1e-4, atol=1e-5)

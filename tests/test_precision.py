@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from codebase import precision
+from codebase.engine import precision
+from codebase.engine.precision import products, resolve
+from codebase.engine.step import adam, update
 from codebase.errors import UserError
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
-from codebase.steps import adam, update
 
 CPU = torch.device("cpu")
 MODELS = {"vae": VAE, "gmvae": lambda: GMVAE(z_dim=3, k=5), "ssvae": SSVAE}
@@ -47,11 +48,11 @@ class Types(TorchDispatchMode):
 
 def test_bf16_takes_the_products_in_bf16_and_the_densities_in_float32(case):
     model, batch = case
-    with Types() as types, precision.products("bf16", CPU):
+    with Types() as types, products("bf16", CPU):
         model.loss(*batch)
-    products = {t for name in PRODUCTS for t in types.of.get(name, ())}
+    used = {t for name in PRODUCTS for t in types.of.get(name, ())}
     densities = {t for name in DENSITIES for t in types.of.get(name, ())}
-    assert products == {torch.bfloat16}
+    assert used == {torch.bfloat16}
     assert densities == {torch.float32}
 
 
@@ -60,7 +61,7 @@ def test_bf16_changes_the_loss_by_its_rounding_only(case):
     losses = {}
     for name in ("fp32", "bf16"):
         torch.manual_seed(1)
-        with precision.products(name, CPU):
+        with products(name, CPU):
             losses[name] = model.loss(*batch)[0].item()
     assert losses["bf16"] != losses["fp32"]
     # bfloat16 keeps 8 bits; thousands of logits, rounded independently, average out.
@@ -83,7 +84,7 @@ def test_weights_gradients_and_moments_stay_float32(case):
 )
 def test_auto_asks_the_processor(monkeypatch, flags, expected):
     monkeypatch.setattr(precision, "_processor_flags", lambda: set(flags.split()))
-    assert precision.resolve("auto", CPU) == expected
+    assert resolve("auto", CPU) == expected
 
 
 def test_auto_is_fp32_where_nobody_says(monkeypatch):
@@ -91,14 +92,14 @@ def test_auto_is_fp32_where_nobody_says(monkeypatch):
         raise FileNotFoundError
 
     monkeypatch.setattr(precision.Path, "read_text", absent)
-    assert precision.resolve("auto", CPU) == "fp32"
+    assert resolve("auto", CPU) == "fp32"
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
 def test_a_named_precision_is_taken(name):
-    assert precision.resolve(name, CPU) == name
+    assert resolve(name, CPU) == name
 
 
 def test_tf32_needs_a_gpu_that_has_it():
     with pytest.raises(UserError, match="--precision tf32 is of CUDA GPUs"):
-        precision.resolve("tf32", CPU)
+        resolve("tf32", CPU)

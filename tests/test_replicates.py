@@ -13,9 +13,10 @@ import pytest
 from conftest import ROOT
 from short_runs import SCRIPTS, outcomes
 
-from codebase import ranks, replicates, summary
 from codebase.errors import UserError
-from codebase.evaluate import Number
+from codebase.evaluation import summary
+from codebase.evaluation.numbers import Number
+from codebase.runs import ranks, replicates
 
 VAE = "run_vae.py"
 SHORT = "--iter_max", 10  # what leaks from one run into the next shows at once

@@ -13,13 +13,15 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from codebase import checkpoints, data, figures
+from codebase import figures
+from codebase.data import subsets
 from codebase.errors import UserError
-from codebase.evaluate import Number
-from codebase.flags import report_parser
+from codebase.evaluation.numbers import Number
+from codebase.files import checkpoints
 from codebase.models.gmvae import GMVAE
 from codebase.models.vae import VAE
 from codebase.report import compare, contents, numbers, page, recorded, sweep, training
+from codebase.runs.flags import report_parser
 
 STEPS = {"run_vae.py": 20_000, "run_gmvae.py": 20_000, "run_ssvae.py": 30_000}
 
@@ -158,7 +160,7 @@ def models():
 
 
 def test_a_pair_s_difference_is_taken_image_by_image(models, digits):
-    x = data.binarized_test(digits)[:200]
+    x = subsets.binarized_test(digits)[:200]
     terms = []
     for model in models:
         torch.manual_seed(0)
@@ -175,7 +177,7 @@ def test_a_pair_s_difference_is_taken_image_by_image(models, digits):
 
 
 def test_a_model_does_not_differ_from_itself(models, digits):
-    pair = compare.pair(0, models[0], models[0], data.binarized_test(digits)[:50])
+    pair = compare.pair(0, models[0], models[0], subsets.binarized_test(digits)[:50])
     assert pair.difference["nelbo"] == Number(0.0, 0.0)
     assert pair.unpaired_se > 0
 

@@ -5,11 +5,13 @@ import json
 import pytest
 import torch
 
-from codebase import checkpoints, saved
+from codebase import starter
 from codebase.errors import UserError
+from codebase.files import checkpoints
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
+from codebase.runs.saved import open_run
 
 MODELS = {
     "VAE": lambda: VAE(z_dim=3, name="run"),
@@ -23,8 +25,8 @@ MODELS = {
 def test_the_checkpoint_says_what_model_it_is(here, kind, run):
     """Name or folder; nothing but the checkpoint lies there, as other scripts leave it."""
     model = MODELS[kind]()
-    checkpoints.save_model_by_name(model, 7)
-    opened = saved.load(run)
+    starter.save_model_by_name(model, 7)
+    opened = open_run(run)
     assert type(opened.model) is type(model)
     assert opened.model.state_dict().keys() == model.state_dict().keys()
     for key, value in model.state_dict().items():
@@ -36,36 +38,36 @@ def test_the_last_checkpoint_unless_another_is_asked_for(here):
     model = VAE(name="run")
     for step in (99_999, 100_000):  # the names do not sort as the numbers do
         model.dec.net[4].bias.data.fill_(step)
-        checkpoints.save_model_by_name(model, step)
-    assert saved.load("run").model.dec.net[4].bias[0] == 100_000
-    assert saved.load("run", 99_999).model.dec.net[4].bias[0] == 99_999
+        starter.save_model_by_name(model, step)
+    assert open_run("run").model.dec.net[4].bias[0] == 100_000
+    assert open_run("run", 99_999).model.dec.net[4].bias[0] == 99_999
     with pytest.raises(UserError, match="no checkpoint of step 5; it has those of 99999, 100000"):
-        saved.load("run", 5)
+        open_run("run", 5)
 
 
 def test_flags_tell_the_data_and_an_untrained_decoder(here):
-    checkpoints.save_model_by_name(SSVAE(name="run"), 1)
+    starter.save_model_by_name(SSVAE(name="run"), 1)
     flags = here / "checkpoints" / "run" / "flags.json"
     flags.write_text(json.dumps({"gw": 0.0, "data": "digits"}), encoding="utf-8")
-    opened = saved.load("run")
+    opened = open_run("run")
     assert (opened.data, opened.model.gen_weight) == ("digits", 0)
     flags.write_text('{"data": "cats"}', encoding="utf-8")
     with pytest.raises(UserError, match=r"flags\.json names the data 'cats', expected one of"):
-        saved.load("run")
+        open_run("run")
     flags.write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"flags\.json is damaged"):
-        saved.load("run")
+        open_run("run")
 
 
 def test_what_is_no_run_is_said_in_a_sentence(here):
     with pytest.raises(UserError, match=r"no run 'nowhere', neither .* train one first"):
-        saved.load("nowhere")
-    checkpoints.save_model_by_name(VAE(name="run"), 1)
+        open_run("nowhere")
+    starter.save_model_by_name(VAE(name="run"), 1)
     with pytest.raises(UserError, match=r"no run 'nowhere', neither .* checkpoints holds run\."):
-        saved.load("nowhere")
+        open_run("nowhere")
     (here / "checkpoints" / "empty").mkdir()
     with pytest.raises(UserError, match=r"holds no checkpoint .* as yet"):
-        saved.load("empty")
+        open_run("empty")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_what_is_no_model_of_ours_is_refused(here, content):
     (here / "run").mkdir()
     checkpoints.save(here / "run" / "model-00001.pt", content)
     with pytest.raises(UserError, match="holds no model of this project"):
-        saved.load("run")
+        open_run("run")
 
 
 def test_a_misshapen_model_is_refused(here):
@@ -91,4 +93,4 @@ def test_a_misshapen_model_is_refused(here):
     (here / "run").mkdir()
     checkpoints.save(here / "run" / "model-00001.pt", state)
     with pytest.raises(UserError, match=r"dec\.net\.0\.weight has shape \(300, 9\)"):
-        saved.load("run")
+        open_run("run")

@@ -15,13 +15,21 @@ from processes import until
 from short_runs import SCRIPTS
 from test_graph import KINDS, ON_GPU, NoWaiting, StandIn, labelled_of, quiet, trace
 
-from codebase import checkpoints, data, evaluate, replicates, stack, steps, train
+from codebase import train
+from codebase.data import subsets
+from codebase.data.batches import Batches, seeded_generator
+from codebase.data.stream import Stream
+from codebase.engine import stack
+from codebase.engine.graph import CapturedStep, captured
+from codebase.engine.session import Training
+from codebase.engine.step import update
 from codebase.errors import UserError
-from codebase.graph import CapturedStep, captured
+from codebase.evaluation.bounds import full_bounds
+from codebase.files import checkpoints
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
-from codebase.training import Training
+from codebase.runs import replicates
 
 MODELS = 3
 pytestmark = pytest.mark.usefixtures("here")  # for checkpoints/
@@ -39,8 +47,8 @@ def built(kind, seed=0, **sizes):
 
 def training(kind, digits, seed=0, writer=None, device="cpu", **options):
     """On 250 images: epochs are minibatches of 97, 97 and 56."""
-    shuffling = data.generator(seed, device)
-    loader = data.Batches(digits.train_x[:250], digits.train_y[:250], 97, shuffling)
+    shuffling = seeded_generator(seed, device)
+    loader = Batches(digits.train_x[:250], digits.train_y[:250], 97, shuffling)
     labelled = labelled_of(kind, digits, device)
     y_status = "none" if labelled is None else "semisup"
     model = built(kind, seed).to(device)
@@ -75,9 +83,9 @@ def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_
     alone = trainings(kind, digits, lr=3e-4)
     for _ in range(3):
         _, _, batch = together.stream.draw()
-        found = steps.update(together.model, together.optimizer, batch)
+        found = update(together.model, together.optimizer, batch)
         for k, own in enumerate(alone):
-            expected = steps.update(own.model, own.optimizer, [t[k] for t in batch])
+            expected = update(own.model, own.optimizer, [t[k] for t in batch])
             assert found.keys() == expected.keys()
             for tag in expected:
                 torch.testing.assert_close(found[tag][k], expected[tag], rtol=1e-4, atol=1e-4)
@@ -101,10 +109,10 @@ def test_bf16_rounds_as_alone(kind, digits, here, same_noise):
     gradients = {}
     for precision in ("fp32", "bf16"):
         own = training(kind, digits, 1)
-        steps.update(own.model, own.optimizer, [t[1] for t in batch], precision)
+        update(own.model, own.optimizer, [t[1] for t in batch], precision)
         gradients[precision] = [p.grad for p in trained(own.model) if p.grad is not None]
     together = stack.step_of(trainings(kind, digits), precision="bf16")
-    steps.update(together.model, together.optimizer, batch, together.precision)
+    update(together.model, together.optimizer, batch, together.precision)
     found = [p.grad[1] for p in together.model.parameters() if p.grad is not None]
     distances = []
     for g, alone, exact in zip(found, gradients["bf16"], gradients["fp32"], strict=True):
@@ -203,8 +211,8 @@ def test_only_models_of_one_class_and_size_are_stacked():
 
 def test_only_streams_of_the_same_images_are(digits):
     one = training("vae", digits).stream
-    loader = data.Batches(digits.train_x[250:500], digits.train_y[:250], 97, data.generator(0))
-    for other in (data.Stream(loader, None, "cpu"), data.Stream([], None, "cpu")):
+    loader = Batches(digits.train_x[250:500], digits.train_y[:250], 97, seeded_generator(0))
+    for other in (Stream(loader, None, "cpu"), Stream([], None, "cpu")):
         with pytest.raises(ValueError, match="same images"):
             stack.Streams([one, other])
 
@@ -403,15 +411,12 @@ def test_when_all_break_the_first_ones_reason_is_given(digits, here):
 
 def test_stacked_models_learn_what_models_alone_do(digits, here):
     """The bound after 150 steps, over eight seeds each, within five standard errors."""
-    x = data.binarized_test(digits)
+    x = subsets.binarized_test(digits)
     together, alone = (trainings("vae", digits, models=8) for _ in range(2))
     fit(together, 150)
     for own in alone:
         train.loop(own.step(), [own], quiet, 150)
-    bounds = [
-        [evaluate.full_bounds(t.model, x)["nelbo"].value for t in some]
-        for some in (together, alone)
-    ]
+    bounds = [[full_bounds(t.model, x)["nelbo"].value for t in some] for some in (together, alone)]
     se = math.sqrt(sum(statistics.variance(values) / 8 for values in bounds))
     assert abs(statistics.fmean(bounds[0]) - statistics.fmean(bounds[1])) < 5 * se
     assert max(bounds[0]) < 350  # from about 540

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from codebase import threads
+from codebase.engine import cores
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def torchs_own(monkeypatch):
     ],
 )
 def test_threads_go_to_free_cores(torchs_own, asked, free, taken):
-    threads.take(asked, free)
+    cores.take(asked, free)
     assert torchs_own == [taken]
 
 
@@ -45,7 +45,7 @@ def burn(seconds):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how busy its cores are")
 def test_what_this_process_computes_leaves_its_core_free():
     own, began = time.process_time(), time.perf_counter()
-    with threads.FreeCores() as free:
+    with cores.FreeCores() as free:
         burn(0.5)
     own, seconds = time.process_time() - own, time.perf_counter() - began
     assert free.count >= own / seconds - 0.1  # what it had itself, however busy the others were
@@ -56,7 +56,7 @@ def test_what_another_process_computes_is_not_free():
     """Idle seconds and other processes' seconds cannot add up to more than the cores."""
     cores = torch.multiprocessing.cpu_count()
     other = multiprocessing.get_context("spawn").Process(target=burn, args=(2.0,))
-    with threads.FreeCores() as free:
+    with cores.FreeCores() as free:
         began = time.perf_counter()
         other.start()
         other.join()
@@ -68,8 +68,8 @@ def test_where_the_system_does_not_say(monkeypatch):
     def absent(*args, **kwargs):
         raise FileNotFoundError
 
-    monkeypatch.setattr(threads.Path, "read_text", absent)
-    with threads.FreeCores() as free:
+    monkeypatch.setattr(cores.Path, "read_text", absent)
+    with cores.FreeCores() as free:
         pass
     assert free.count is None
 
@@ -79,7 +79,7 @@ def steps(torchs_own, monkeypatch):
     """Has a Retreat see steps of so many seconds each, of which threads compute that share."""
     computed, seconds = [10.0], [0.0]
     monkeypatch.setattr(time, "process_time", lambda: computed[0])
-    retreat = threads.Retreat()
+    retreat = cores.Retreat()
 
     def take(n, each, share=1.0):
         for _ in range(n):

@@ -9,8 +9,13 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from codebase import checkpoints, data, evaluate, resume, train
+from codebase import starter, train
+from codebase.data import subsets
+from codebase.data.batches import Batches, seeded_generator
+from codebase.engine import resume
 from codebase.errors import UserError
+from codebase.evaluation.bounds import full_bounds, subset_bounds
+from codebase.files import checkpoints
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -37,7 +42,7 @@ def quiet(**kwargs):
 
 
 def fit(model, digits, iter_max, labelled=None, writer=None, seed=0, **options):
-    loader = data.Batches(digits.train_x, digits.train_y, 97, data.generator(seed))
+    loader = Batches(digits.train_x, digits.train_y, 97, seeded_generator(seed))
     y_status = "none" if labelled is None else "semisup"
     return train.train(
         model,
@@ -63,7 +68,7 @@ def labelled_for(kind, digits):
     """All pairs a step for "ssvae"; a hundred of more for "ssvae, many labels"."""
     if not kind.startswith("ssvae"):
         return None
-    return data.labelled(digits, 250 if "many" in kind else 100)
+    return subsets.labelled(digits, 250 if "many" in kind else 100)
 
 
 def same_weights(a, b):
@@ -106,10 +111,10 @@ def test_a_state_of_another_model_is_refused(here, digits):
 
 def test_the_loss_goes_down(here, digits):
     model = built("vae")
-    x = data.binarized_test(digits)
-    before = evaluate.full_bounds(model, x)["nelbo"].value
+    x = subsets.binarized_test(digits)
+    before = full_bounds(model, x)["nelbo"].value
     fit(model, digits, 200)
-    assert evaluate.full_bounds(model, x)["nelbo"].value < before - 200
+    assert full_bounds(model, x)["nelbo"].value < before - 200
 
 
 def test_scalars_come_every_fifty_iterations_and_at_the_end(here, digits):
@@ -147,9 +152,9 @@ def test_checkpoints_come_when_they_should(here, digits):
 
 def test_watching_does_not_change_the_weights(here, digits):
     def watch(step):
-        evaluate.subset_bounds(watched, x, run_iwae=False)
+        subset_bounds(watched, x, run_iwae=False)
 
-    x, _ = data.test_subset(digits)
+    x, _ = subsets.test_subset(digits)
     plain = built("vae")
     fit(plain, digits, 6)
     watched = built("vae")
@@ -185,7 +190,7 @@ def test_a_number_that_goes_wrong_stops_the_run_and_is_named(here, digits, term,
         weights = torch.load(path, weights_only=True).values()
         assert all(torch.isfinite(w).all() for w in weights)
     replay = json.loads((here / "checkpoints" / "vae" / f"nonfinite-{step:05d}.json").read_text())
-    loader = data.Batches(digits.train_x, digits.train_y, 97, data.generator(0))
+    loader = Batches(digits.train_x, digits.train_y, 97, seeded_generator(0))
     for _ in range(step):
         loader.draw()
     assert replay["train_positions"] == loader.drawn.tolist()
@@ -252,7 +257,7 @@ def test_a_gradient_that_goes_wrong_unseen_is_found_by_the_next_terms(here, digi
     with pytest.raises(UserError, match="at iteration 8: gen/elbo is nan"):
         fit(Kinked(7), digits, 50)
     replay = json.loads((here / "checkpoints" / "vae" / "nonfinite-00008.json").read_text())
-    loader = data.Batches(digits.train_x, digits.train_y, 97, data.generator(0))
+    loader = Batches(digits.train_x, digits.train_y, 97, seeded_generator(0))
     for key, draws in (("train_positions_before", 7), ("train_positions", 1)):
         for _ in range(draws):
             loader.draw()
@@ -283,7 +288,7 @@ def test_a_signal_finishes_the_step_saves_and_ends(here, digits, number):
     assert ended.value.code == 128 + number
     assert signal.getsignal(number) is before
     saved, whole = built("vae"), built("vae")
-    checkpoints.load_model_by_name(saved, 7)
+    starter.load_model_by_name(saved, 7)
     fit(whole, digits, 7)
     assert same_weights(saved, whole)
 
@@ -310,12 +315,12 @@ def test_an_empty_loader_is_refused(here):
 def test_training_and_evaluating_on_a_gpu(here, digits, kind):
     on_gpu = digits.to("cuda")
     model = built(kind).to("cuda")
-    loader = data.Batches(on_gpu.train_x, on_gpu.train_y, 97, data.generator(0, "cuda"))
-    labelled = data.labelled(on_gpu) if kind == "ssvae" else None
+    loader = Batches(on_gpu.train_x, on_gpu.train_y, 97, seeded_generator(0, "cuda"))
+    labelled = subsets.labelled(on_gpu) if kind == "ssvae" else None
     y_status = "semisup" if kind == "ssvae" else "none"
     train.train(model, loader, labelled, "cuda", quiet, None, iter_max=3, y_status=y_status)
-    x, _ = data.test_subset(on_gpu)
-    numbers = evaluate.subset_bounds(model, x, run_iwae=kind != "ssvae")
+    x, _ = subsets.test_subset(on_gpu)
+    numbers = subset_bounds(model, x, run_iwae=kind != "ssvae")
     assert all(np.isfinite(n.value) for n in numbers.values())
 
 

@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codebase import checkpoints, data, datasets, evaluate, saved
 from codebase import utils as ut
+from codebase.data import datasets, subsets
 from codebase.errors import UserError
+from codebase.evaluation.bounds import posteriors
+from codebase.files import disk
+from codebase.runs.saved import open_run
 
 DOTS = 1_000  # test images on the latent plane
 PLANE = 12  # latent dimensions, of the largest kl, that the plane may show
@@ -38,16 +41,16 @@ def write_all(runs, step=None, data_dir="data"):
             cannot hold a weight.
     """
     for run in runs:
-        opened = saved.load(run, step)
+        opened = open_run(run, step)
         text = page(opened, datasets.load(opened.data, data_dir)).encode()
         path = opened.folder / "explore.html"
-        with checkpoints.atomic(path) as file:
+        with disk.atomic(path) as file:
             file.write(text)
         print(f"{path}: {len(text) / 1e6:.1f} MB; open it in a browser")
 
 
 def page(opened, dataset):
-    """The page of a `saved.Saved` model, as text; `dataset` is what it was trained on."""
+    """The page of a `runs.saved.SavedRun` model, as text; `dataset` is what it was trained on."""
     here = Path(__file__).parent
     # A run's name is anyone's: "<" could end the script element that the content stands in.
     parts = {"content": json.dumps(content(opened, dataset)).replace("<", "\\u003c")}
@@ -87,7 +90,7 @@ def content(opened, dataset):
 
 
 def _latents(model, dataset):
-    m, v = evaluate.posteriors(model, data.binarized_test(dataset))
+    m, v = posteriors(model, subsets.binarized_test(dataset))
     prior_m, prior_v = _prior_moments(model)
     columns = (t.unsqueeze(-1) for t in (m, v, prior_m, prior_v))
     kl = ut.kl_normal(*columns).mean(0)  # (Z,)

@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from codebase import checkpoints, saved
 from codebase.errors import UserError
+from codebase.files import disk
+from codebase.runs.saved import open_run
 
 OPSET = 18
 ADVICE = "python -m pip install onnx onnxscript"
@@ -38,11 +39,11 @@ def write_all(runs, step=None):
         UserError: a run cannot be opened, a file cannot be written, or the packages are missing.
     """
     for run in runs:
-        opened = saved.load(run, step)
+        opened = open_run(run, step)
         for name, network, widths, outputs in _parts(opened.model):
             content = _exported(network, widths, outputs)
             path = opened.folder / f"{name}.onnx"
-            with checkpoints.atomic(path) as file:
+            with disk.atomic(path) as file:
                 file.write(content)
             print(f"{path}: {', '.join(widths)} → {', '.join(outputs)}")
 

@@ -2,11 +2,13 @@
 
 import time
 
-from codebase import checkpoints, datasets, records, saved
+from codebase.data import datasets
 from codebase.errors import UserError
 from codebase.figures import charts, comparisons, images, maps, paths, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
+from codebase.files import disk, records
+from codebase.runs.saved import open_run
 
 # Each with what a study must have for it; in the order a reader meets them.
 FIGURES = {
@@ -113,7 +115,7 @@ def _write(wanted, folder, title, every):
     from tqdm import tqdm
 
     began = time.perf_counter()
-    checkpoints.make_folder(folder)
+    disk.make_folder(folder)
     path = folder / NUMBERS
     numbers = records.read(path, "Delete it.") if path.exists() else {}
     for file, (name, subject) in tqdm(wanted.items(), desc="figures", leave=False):
@@ -126,7 +128,7 @@ def _write(wanted, folder, title, every):
         if (folder / f"{file}.png").exists():
             heading, caption = CAPTIONS[name]
             parts += [f"## {heading}", f"![{heading}]({file}.png)", caption]
-    with checkpoints.atomic(folder / INDEX) as file:
+    with disk.atomic(folder / INDEX) as file:
         file.write(("\n\n".join(parts) + "\n").encode())
     seconds = time.perf_counter() - began
     print(f"{len(wanted)} figures in {folder} ({seconds:.0f} s); captions in {folder / INDEX}")
@@ -140,9 +142,9 @@ def open_study(run, data_dir="data"):
     """The Study of a run at its last checkpoint, given its name or folder, and that folder.
 
     Raises:
-        UserError: as `saved.load` and `datasets.load`.
+        UserError: as `open_run` and `datasets.load`.
     """
-    opened = saved.load(run)
+    opened = open_run(run)
     dataset = datasets.load(opened.data, data_dir)
     others = other_datasets(opened.data, data_dir)
     return Study(opened.model, dataset, opened.model.name, opened.seed, others), opened.folder

@@ -5,7 +5,7 @@ Each function takes studies and gives a figure and the numbers behind it.
 
 import numpy as np
 
-from codebase import evaluate
+from codebase.evaluation.bounds import full_bounds
 from codebase.figures import analysis, style
 
 
@@ -16,7 +16,7 @@ def samples_by_z(studies):
     numbers = {}
     for ax, study in zip(fig.subplots(1, len(studies)), studies, strict=True):
         style.digits(ax, study.decode(study.sample(40)), 5)
-        nelbo = evaluate.full_bounds(study.model, study.x)["nelbo"].value
+        nelbo = full_bounds(study.model, study.x)["nelbo"].value
         ax.set_title(f"Z = {study.z_dim}")
         ax.set_xlabel(f"nelbo {nelbo:.1f} nats")
         ax.xaxis.set_label_position("bottom")
@@ -29,7 +29,7 @@ def rate_distortion(studies):
     """rec against kl on the test set, over β."""
     points = []
     for study in sorted(studies, key=lambda s: s.model.beta):
-        bounds = evaluate.full_bounds(study.model, study.x)
+        bounds = full_bounds(study.model, study.x)
         points.append((study.model.beta, bounds["kl"].value, bounds["rec"].value))
     beta, kl, rec = np.array(points).T
     fig = style.figure(2.8)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from codebase.checkpoints import atomic
+from codebase.files.disk import atomic
 
 SIDE = 28
 

@@ -6,7 +6,7 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 import numpy as np
 import torch
 
-from codebase import data
+from codebase.data.batches import grey
 from codebase.figures import analysis, style
 
 
@@ -94,7 +94,7 @@ def style_transfer(study):
 
 def mistakes(study, columns=6, rows=4):
     """The test images the classifier is wrong about with the most confidence."""
-    grey = data.grey(study.dataset.test_x)
+    x = grey(study.dataset.test_x)
     q = study.log_q.double().exp().cpu()
     predicted = q.argmax(1)
     # 1 − q(ŷ|x), as the sum of the others: near 1, q itself has no digits left.
@@ -104,6 +104,6 @@ def mistakes(study, columns=6, rows=4):
     texts = [f"{study.y[i]} → {predicted[i]}\n1 − {doubt[i]:.0e}" for i in shown]
     fig = style.figure(0.3 + 0.87 * rows)
     if len(shown):
-        style.captioned(fig.subplots(), grey[shown], columns, texts)
+        style.captioned(fig.subplots(), x[shown], columns, texts)
     fig.suptitle("Most confident mistakes: digit → prediction, q(prediction|x)")
     return fig, {"wrong": len(wrong), "doubt": doubt[shown].tolist()}

@@ -5,9 +5,12 @@ from functools import cached_property
 
 import torch
 
-from codebase import data
 from codebase import utils as ut
-from codebase.evaluate import CHUNK, predictions, seeded
+from codebase.data import subsets
+from codebase.data.batches import CLASSES, binarize, grey, one_hot, seeded_generator
+from codebase.engine.randomness import seeded
+from codebase.evaluation.bounds import CHUNK
+from codebase.evaluation.classifier import predictions
 from codebase.figures import analysis
 
 IMAGES = 100  # images whose importance samples are decoded at once
@@ -55,7 +58,7 @@ class Study:
     @cached_property
     def x(self):
         """The test images, binarized once: (N, 784)."""
-        return data.binarized_test(self.dataset)
+        return subsets.binarized_test(self.dataset)
 
     @cached_property
     def y(self):
@@ -73,9 +76,9 @@ class Study:
             (min(n, N),), or (classes, n) with the first n of each class that has as many.
         """
         if each:
-            rows = [(self.y == c).nonzero().flatten()[:n] for c in range(data.CLASSES)]
+            rows = [(self.y == c).nonzero().flatten()[:n] for c in range(CLASSES)]
             return torch.stack([row for row in rows if len(row) == n])
-        return torch.randperm(len(self.y), generator=data.generator(self.seed))[:n].sort().values
+        return torch.randperm(len(self.y), generator=seeded_generator(self.seed))[:n].sort().values
 
     # Codes
 
@@ -84,7 +87,7 @@ class Study:
         """The images' codes: (B, 784) → (B, Z) or, with labels, (B, Z + Y)."""
         if not self.labelled:
             return self.model.enc(x)[0]
-        y = data.one_hot(self.model.cls(x).argmax(-1))
+        y = one_hot(self.model.cls(x).argmax(-1))
         return torch.cat([self.model.enc(x, y)[0], y], dim=-1)
 
     @torch.no_grad()
@@ -116,7 +119,7 @@ class Study:
             if not self.labelled:
                 return z
             y = torch.randint(self.y_dim, (n,), device=z.device)
-            return torch.cat([z, data.one_hot(y)], dim=-1)
+            return torch.cat([z, one_hot(y)], dim=-1)
 
     def draw(self, probabilities):
         """Binary pixels drawn with these probabilities."""
@@ -148,7 +151,7 @@ class Study:
     @cached_property
     def log_q(self):
         """log q(y|x) of the test images, (N, Y); grey, as the protocol feeds the classifier."""
-        return predictions(self.model, data.grey(self.dataset.test_x))
+        return predictions(self.model, grey(self.dataset.test_x))
 
     # What the code costs
 
@@ -221,6 +224,6 @@ class Study:
         turned = self.x[self.positions(500)].view(-1, 28, 28).rot90(dims=(1, 2)).flatten(1)
         found = {"turned by 90°": turned, "noise of the same pixel means": noise}
         for name, x in self.others.items():
-            drawn = data.binarize(x.cpu()[:500], data.generator(self.seed))
+            drawn = binarize(x.cpu()[:500], seeded_generator(self.seed))
             found[name] = drawn.to(self.device)
         return found

@@ -5,8 +5,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from codebase.checkpoints import atomic
 from codebase.figures.grids import SIDE, grid
+from codebase.files.disk import atomic
 
 WIDTH = 3.5  # inches: a column of a two-column page, at which the type below is 6 to 8 points
 DPI = 300

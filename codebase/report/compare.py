@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from codebase.evaluate import Number, image_terms
+from codebase.evaluation.bounds import image_terms
+from codebase.evaluation.numbers import Number
 from codebase.report.numbers import hundredths
 
 NAMES = "nelbo", "kl", "rec"

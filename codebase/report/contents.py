@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from codebase import checkpoints, data, datasets, records
-from codebase.devices import device as device_named
+from codebase.data import datasets, subsets
+from codebase.engine.devices import device as device_named
 from codebase.errors import UserError
-from codebase.reference import text
+from codebase.evaluation.tables import text
+from codebase.files import disk, records
 from codebase.report import compare, numbers, sweep
 from codebase.report.page import MISSING, html, picture, table
 from codebase.report.recorded import BETAS, EXPERIMENTS, Z, of_beta, read
@@ -66,7 +67,7 @@ def write(args):
             train_missing(runs[key], lambda key=key: on_disk(key), args, dataset.name)
         runs = {key: on_disk(key) for key in EXPERIMENTS}
     out = Path(args.out)
-    checkpoints.make_folder(out)
+    disk.make_folder(out)
     report = _measure(args, dataset, runs, out, device)
     records.write(out / "results.json", _record(report, sha256))
     content = "\n\n".join(_sections(report)) + "\n"
@@ -80,8 +81,8 @@ def write(args):
 
 
 def _measure(args, dataset, runs, out, device):
-    test = data.binarized_test(dataset)
-    x = data.test_subset(dataset)[0][::10]  # one of each class
+    test = subsets.binarized_test(dataset)
+    x = subsets.test_subset(dataset)[0][::10]  # one of each class
     comparable = _comparable(args, dataset)
     rows = {
         key: numbers.rows(key, runs[key], "subset", numbers.BOUNDS, comparable)
@@ -122,13 +123,13 @@ def _copied(path, to):
         raise UserError(
             f"{path} is damaged: {error}. Without it, it is shown as missing."
         ) from error
-    with checkpoints.atomic(to) as file:
+    with disk.atomic(to) as file:
         file.write(path.read_bytes())
     return to
 
 
 def _write(path, content):
-    with checkpoints.atomic(path) as file:
+    with disk.atomic(path) as file:
         file.write(content.encode())
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from codebase.evaluate import Number
-from codebase.reference import BANDS, text, verdict
+from codebase.evaluation.numbers import Number
+from codebase.evaluation.reference import BANDS, verdict
+from codebase.evaluation.tables import text
 
 BOUNDS = "nelbo", "kl", "rec", "iwae-1", "iwae-10", "iwae-100", "iwae-1000"
 

@@ -4,10 +4,11 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codebase import checkpoints, records, saved
 from codebase.errors import UserError
-from codebase.places import run_name
-from codebase.summary import numbers, over_runs
+from codebase.evaluation.summary import numbers, over_runs
+from codebase.files import checkpoints, records
+from codebase.runs.folder import run_name
+from codebase.runs.saved import open_run
 
 BETAS = 0.1, 0.5, 1.0, 2.0, 4.0, 10.0
 Z, K = 10, 500  # of the VAE and the GMVAE, as their scripts have them
@@ -103,7 +104,7 @@ class Recorded:
         """
         if not checkpoints.model_path(self.name, self.iter_max).exists():
             return None
-        return saved.load(self.folder, self.iter_max).model.to(device)
+        return open_run(self.folder, self.iter_max).model.to(device)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ from itertools import pairwise
 
 import torch
 
-from codebase import evaluate, figures
-from codebase.checkpoints import atomic
-from codebase.evaluate import Number
+from codebase import figures
+from codebase.engine import randomness
+from codebase.evaluation.bounds import active_units
+from codebase.evaluation.numbers import Number
+from codebase.files.disk import atomic
 
 COLUMNS = 10  # digits in a row of the figure
 PRIOR_SAMPLES = 1_000
@@ -53,7 +55,7 @@ def point(beta, runs, x, test, device):
     for run in runs.found:
         model = run.model(device)
         if model is not None:
-            active.append(evaluate.active_units(model, test))
+            active.append(active_units(model, test))
             entropy.append(prior_entropy(model))
             pictures = pictures or _draw(model, x)
     numbers = {name: runs.mean("test", name)[0] for name in ("nelbo", "kl", "rec")}
@@ -63,14 +65,14 @@ def point(beta, runs, x, test, device):
 
 def prior_entropy(model):
     """E_{z ~ p(z)} Σ_j H(x_j|z), in nats: how uncertain the pixels of drawn digits are."""
-    with evaluate.seeded():
+    with randomness.seeded():
         logits = model.dec(model.sample_z(PRIOR_SAMPLES))
     on, off = torch.nn.functional.logsigmoid(logits), torch.nn.functional.logsigmoid(-logits)
     return -(on.exp() * on + off.exp() * off).sum(-1).mean().item()
 
 
 def _draw(model, x):
-    with evaluate.seeded():  # so that every β decodes the same z
+    with randomness.seeded():  # so that every β decodes the same z
         samples = model.sample_sigmoid(COLUMNS)
         again = model.compute_sigmoid_given(model.enc(x)[0])
     return {"samples": samples, "again": again}

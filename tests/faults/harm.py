@@ -18,7 +18,7 @@ CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 def die_at(number):
     """SIGKILL at the given one of all boundaries between file operations.
 
-    Every file written by `checkpoints.atomic` passes nine or more: before and after it is made,
+    Every file written by `disk.atomic` passes nine or more: before and after it is made,
     halfway through each write, before and after fsync, chmod and rename. 0 only counts them, in
     the file `boundaries`.
     """
@@ -76,9 +76,9 @@ def die_after_rename(number):
 
 def full_evaluation(_):
     """No harm: the evaluation is as long as in a process that nursery.py has not begotten."""
-    from codebase import evaluate
+    from codebase.evaluation import bounds
 
-    evaluate.SUBSET_REPEATS = 100
+    bounds.SUBSET_REPEATS = 100
 
 
 def nobody(_):

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = [
     *("matplotlib.pyplot", "sklearn.datasets", "sklearn.model_selection"),
     *("torch.utils.tensorboard", "torchvision.datasets", "tqdm"),
-    *("codebase.experiments", "codebase.models.gmvae", "codebase.models.ssvae"),
-    "codebase.replicates",
+    *("codebase.tasks.classifier", "codebase.models.gmvae", "codebase.models.ssvae"),
+    "codebase.runs.replicates",
 ]
 
 
@@ -77,9 +77,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for module in PRELOADED:
         importlib.import_module(module)
-    from codebase import evaluate
+    from codebase.evaluation import bounds
 
-    evaluate.SUBSET_REPEATS = 3  # what is tested here does not hang on them
+    bounds.SUBSET_REPEATS = 3  # what is tested here does not hang on them
 
     if (order := serve()) is not None:
         live(order)

@@ -2,6 +2,6 @@
 
 import sys
 
-from codebase import checkpoints
+from codebase.files import checkpoints
 
 checkpoints.save(sys.argv[1], ["new"])

@@ -7,20 +7,23 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from codebase import data, evaluate, train
+from codebase import train
 from codebase import utils as ut
-from codebase.flags import number
+from codebase.data.batches import Batches, seeded_generator
+from codebase.evaluation.bounds import UserError, full_bounds, subset_bounds
+from codebase.evaluation.classifier import classification
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
+from codebase.runs.flags import number
 
 X = torch.zeros(3, 784)
 ONE_HOT = torch.eye(10)[:3]
 
 
 def fit(**options):
-    g = data.generator(0)
-    loader = data.Batches(torch.zeros(3, 784, dtype=torch.uint8), torch.zeros(3), 2, g)
+    g = seeded_generator(0)
+    loader = Batches(torch.zeros(3, 784, dtype=torch.uint8), torch.zeros(3), 2, g)
     options = {"train_loader": loader, "iter_max": 1} | options
     loader = options.pop("train_loader")
     return train.train(VAE(), loader, None, "cpu", tqdm, None, **options)
@@ -42,10 +45,10 @@ WRONG = {
     "x of the labelled": lambda: SSVAE().loss(X, torch.zeros(3, 5), ONE_HOT),
     "yl": lambda: SSVAE().loss(X, X, ONE_HOT[:, :9]),
     "yl of another length": lambda: SSVAE().loss(X, X, ONE_HOT[:2]),
-    "y of another length": lambda: evaluate.classification(SSVAE(), X, torch.zeros(2).long()),
-    "batch_size": lambda: data.Batches(X, X, 0, data.generator(0)),
-    "x and y": lambda: data.Batches(X, X[:2], 1, data.generator(0)),
-    "x and y, empty": lambda: data.Batches(X[:0], X[:0], 1, data.generator(0)),
+    "y of another length": lambda: classification(SSVAE(), X, torch.zeros(2).long()),
+    "batch_size": lambda: Batches(X, X, 0, seeded_generator(0)),
+    "x and y": lambda: Batches(X, X[:2], 1, seeded_generator(0)),
+    "x and y, empty": lambda: Batches(X[:0], X[:0], 1, seeded_generator(0)),
     "iter_max": lambda: fit(iter_max=-1),
     "iter_save": lambda: fit(iter_save=0),
     "lr": lambda: fit(lr=math.nan),
@@ -76,6 +79,6 @@ def test_a_number_beyond_all_floats_is_still_a_number():
 @pytest.mark.parametrize("value", [0.5, -1.0, 2.0, math.nan])
 def test_what_is_not_binary_is_no_input_of_a_bound(value):
     x = torch.full((3, 784), value)
-    for bounds in (evaluate.subset_bounds, evaluate.full_bounds):
-        with pytest.raises(evaluate.UserError, match="binary"):
+    for bounds in (subset_bounds, full_bounds):
+        with pytest.raises(UserError, match="binary"):
             bounds(VAE(), x)

@@ -8,7 +8,8 @@ import torch
 from conftest import ROOT
 from short_runs import SCRIPTS, folder_of
 
-from codebase import checkpoints, resume
+from codebase.engine import resume
+from codebase.files import checkpoints
 
 VAE = "run_vae.py"
 FLAGS = SCRIPTS[VAE]

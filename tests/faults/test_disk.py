@@ -10,7 +10,8 @@ import pytest
 from processes import until
 from short_runs import SCRIPTS, folder_of, outcome
 
-from codebase import checkpoints, resume
+from codebase.engine import resume
+from codebase.files import disk
 
 VAE = "run_vae.py"
 FLAGS = SCRIPTS[VAE]
@@ -31,7 +32,7 @@ def own_disk():
 def assert_intact(folder, whole):
     """Every file in a run's folder is whole, and as it would have been without the fault."""
     for path in folder.iterdir():
-        assert not path.name.endswith(checkpoints.UNFINISHED)
+        assert not path.name.endswith(disk.UNFINISHED)
         if path.name.startswith("model-"):
             assert path.read_bytes() == whole["weights"][path.name]
     if (folder / "resume.pt").exists():

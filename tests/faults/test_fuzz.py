@@ -10,10 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_data import write_idx
 
-from codebase import checkpoints, data, datasets, resume, runs, steps
+from codebase.data import datasets
+from codebase.data.batches import Batches, seeded_generator
+from codebase.data.stream import Stream
+from codebase.engine import resume
+from codebase.engine.step import adam, update
 from codebase.errors import UserError
-from codebase.flags import parser
-from codebase.summary import numbers
+from codebase.evaluation.summary import numbers
+from codebase.files import checkpoints
+from codebase.runs import run as run_module
+from codebase.runs.flags import parser
+from codebase.runs.run import Run
 
 SHORT, LONG = 100, 10_000
 FORMS = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.slow)]
@@ -70,10 +77,10 @@ def training():
     torch.manual_seed(0)
     model = Small()
     x = torch.tensor([[0, 255]] * 5, dtype=torch.uint8)
-    stream = data.Stream(data.Batches(x, torch.arange(5), 2, data.generator(0)), None, "cpu")
-    optimizer = steps.adam(model)
+    stream = Stream(Batches(x, torch.arange(5), 2, seeded_generator(0)), None, "cpu")
+    optimizer = adam(model)
     for _ in range(3):
-        steps.update(model, optimizer, stream.draw()[2])
+        update(model, optimizer, stream.draw()[2])
     return model, optimizer, stream
 
 
@@ -148,7 +155,7 @@ def test_resume_states(examples, here, capsys):
         step, _ = resume.restore(path, model, optimizer, stream)
         assert step >= 0
         for _ in range(3):  # what was read can be gone on from
-            summaries = steps.update(model, optimizer, stream.draw()[2])
+            summaries = update(model, optimizer, stream.draw()[2])
         assert set(summaries) == {"train/loss"}
 
     fuzz(files_like(good), examples, trial, capsys)
@@ -213,11 +220,11 @@ def opened(here, monkeypatch):
     x = torch.zeros(5, 784, dtype=torch.uint8)
     five = datasets.Dataset("digits", x, torch.arange(5), x, torch.arange(5))
     monkeypatch.setattr(datasets, "load", lambda *_: five)
-    monkeypatch.setattr(runs, "_versions", dict)
+    monkeypatch.setattr(run_module, "_versions", dict)
     p, _ = parser("", iter_max=10)
 
     def run():
-        opened = runs.Run(p, p.parse_args(["--iter_max", "1"]), "model=vae", named=[])
+        opened = Run(p, p.parse_args(["--iter_max", "1"]), "model=vae", named=[])
         opened.fit(Small(opened.name, pixels=784))
         opened.writer.close()  # as a process does that ends
         opened.lock.release()

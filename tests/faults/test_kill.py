@@ -8,7 +8,8 @@ import pytest
 from processes import until
 from short_runs import SCRIPTS, folder_of, outcome
 
-from codebase import checkpoints, resume
+from codebase.engine import resume
+from codebase.files import checkpoints, disk
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,7 @@ def test_a_kill_at_any_boundary_leaves_the_old_file_or_the_new_one(nursery, tmp_
         killed = nursery.run(rewrite, path, cwd=tmp_path, die_at=number)
         assert killed.status == -signal.SIGKILL
         found.append(checkpoints.load(path)[0])
-        checkpoints.sweep(path.parent)
+        disk.sweep(path.parent)
         assert [p.name for p in path.parent.iterdir()] == ["x.pt"]
     assert found == sorted(found, key=["old", "new"].index)
     assert set(found) == {"old", "new"}

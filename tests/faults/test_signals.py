@@ -69,7 +69,7 @@ def test_ctrl_c_during_the_evaluation_is_one_line(nursery, tmp_path):
 
 
 def in_evaluation(cwd):
-    from codebase import resume
+    from codebase.engine import resume
 
     state = next(cwd.glob("checkpoints/*/resume.pt"), None)
     return state is not None and resume.read(state)["step"] == 120

@@ -10,7 +10,8 @@ import torch
 from test_fuzz import Small
 from tqdm import tqdm
 
-from codebase import data, logs, train
+from codebase import starter, train
+from codebase.data.batches import Batches, seeded_generator
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -26,8 +27,8 @@ def soak(steps, every):
     torch.manual_seed(0)
     x = torch.randint(0, 256, (1000, 2), dtype=torch.uint8)
     model = Small()
-    loader = data.Batches(x, torch.zeros(1000), 7, data.generator(0))
-    writer = logs.prepare_writer("soak", overwrite_existing=True)
+    loader = Batches(x, torch.zeros(1000), 7, seeded_generator(0))
+    writer = starter.prepare_writer("soak", overwrite_existing=True)
     held = {}
 
     def look(step):

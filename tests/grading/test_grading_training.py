@@ -127,7 +127,7 @@ def test_what_was_stood_in_for_in_judging_is_in_training_too(lines, solutions):
 
 
 def test_without_mnist_nothing_is_judged_first(args, tmp_path, solutions, capsys, monkeypatch):
-    monkeypatch.setattr("codebase.datasets.load", refuse)
+    monkeypatch.setattr("codebase.data.datasets.load", refuse)
     for path, text in solutions["classic"].items():
         file = tmp_path / "ana" / path
         file.parent.mkdir(parents=True, exist_ok=True)

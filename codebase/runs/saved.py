@@ -6,15 +6,16 @@ from pathlib import Path
 
 import torch
 
-from codebase import checkpoints, datasets, records
+from codebase.data import datasets
 from codebase.errors import UserError
+from codebase.files import checkpoints, records
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedRun:
     """A model as a checkpoint holds it.
 
     Attributes:
@@ -32,7 +33,7 @@ class Saved:
     seed: int = 0
 
 
-def load(run, step=None):
+def open_run(run, step=None):
     """Opens a run, at its last checkpoint unless a step is given.
 
     Kind and sizes of the model are read off the checkpoint, so one that other scripts wrote, with
@@ -43,7 +44,7 @@ def load(run, step=None):
     Raises:
         UserError: there is no such run or checkpoint, or it does not hold one of the three models.
     """
-    folder = find(run)
+    folder = find_run(run)
     steps = {int(m[1]): p for p in folder.glob("model-*.pt") if (m := _STEP.fullmatch(p.name))}
     if not steps:
         raise UserError(f"{folder} holds no checkpoint (model-‹step›.pt) as yet.")
@@ -64,13 +65,13 @@ def load(run, step=None):
     model = _model_of(state, path, flags["gw"], flags["beta"])
     model.name = folder.name
     checkpoints.fit(model, state, path)
-    return Saved(folder, model.eval(), step, data, flags["seed"])
+    return SavedRun(folder, model.eval(), step, data, flags["seed"])
 
 
 _STEP = re.compile(r"model-(\d+)\.pt")
 
 
-def find(run):
+def find_run(run):
     """The folder of a run given by its name or as a path.
 
     Raises:

@@ -2,10 +2,11 @@
 
 import math
 
-from codebase import records
 from codebase.errors import UserError
-from codebase.evaluate import Number
-from codebase.reference import aligned, text, verdict
+from codebase.evaluation.numbers import Number
+from codebase.evaluation.reference import verdict
+from codebase.evaluation.tables import aligned, text
+from codebase.files import records
 
 
 def numbers(path):

@@ -6,8 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-from codebase import ranks
 from codebase.errors import UserError
+from codebase.runs import ranks
 
 
 class Parser(argparse.ArgumentParser):

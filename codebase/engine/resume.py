@@ -2,9 +2,9 @@
 
 import torch
 
-from codebase import checkpoints
+from codebase.engine.randomness import random_state, set_random_state
 from codebase.errors import UserError
-from codebase.process import random_state, set_random_state
+from codebase.files import checkpoints
 
 ADVICE = "Start anew with --overwrite 1."
 

@@ -4,11 +4,13 @@ import math
 
 import torch
 
-from codebase import checkpoints, data, records, resume
+from codebase.data.stream import Stream
+from codebase.engine import resume
+from codebase.engine.randomness import random_state
+from codebase.engine.step import Step, adam
 from codebase.errors import UserError
-from codebase.logs import log_summaries
-from codebase.process import random_state
-from codebase.steps import Step, adam
+from codebase.files import checkpoints, disk, records
+from codebase.files.logs import log_summaries
 
 
 class Training:
@@ -22,7 +24,7 @@ class Training:
         failure: the UserError or OSError that ended it, or None.
     Raises:
         UserError: the file at state_path is of another training, or no folder can be made.
-        ValueError: a state_path without `data.Batches`.
+        ValueError: a state_path without `Batches`.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Training:
         self.semisup = y_status == "semisup"
         self.model, self.writer, self.failure = model, writer, None
         self.state_path, self.on_checkpoint = state_path, on_checkpoint
-        self.stream = data.Stream(train_loader, labeled_subset if self.semisup else None, device)
+        self.stream = Stream(train_loader, labeled_subset if self.semisup else None, device)
         if state_path and not self.stream.own:
             raise ValueError("state_path needs a train_loader that is a data.Batches")
         self.optimizer = adam(model, lr)
@@ -50,10 +52,10 @@ class Training:
             restored = resume.restore(state_path, model, self.optimizer, self.stream)
             self.start, self.company = restored
         self.random = random_state()
-        checkpoints.make_folder(checkpoints.model_path(model.name, 0).parent)
+        disk.make_folder(checkpoints.model_path(model.name, 0).parent)
 
     def step(self, precision="fp32"):
-        """The `steps.Step` that trains it alone."""
+        """The `engine.step.Step` that trains it alone."""
         return Step(self.model, self.optimizer, self.stream, precision)
 
     def goes_on_with(self, company):

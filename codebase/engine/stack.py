@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
-from codebase.data import Stream
-from codebase.process import random_state, set_random_state
-from codebase.steps import Step, adam, tensors
+from codebase.data.stream import Stream
+from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.step import Step, adam, tensors
 
 
 class NotStackable(ValueError):
@@ -20,14 +20,14 @@ class NotStackable(ValueError):
 def step_of(trainings, lr=1e-3, precision="fp32"):
     """The step that trains all of them, from the iteration that all of them have come to.
 
-    What it computes for each is what `steps.Step` does with the same noise and minibatch. The
+    What it computes for each is what `engine.step.Step` does with the same noise and minibatch. The
     noise is drawn for all at once, so a model's depends on which others it is trained with.
 
     Args:
-        trainings: `training.Training`s of models that differ in nothing but their weights, with
-            minibatches of one size from `data.Batches` of the same images.
+        trainings: `Training`s of models that differ in nothing but their weights, with
+            minibatches of one size from `Batches` of the same images.
         lr: Adam's learning rate.
-        precision: as for `steps.update`.
+        precision: as for `engine.step.update`.
     Raises:
         NotStackable: they cannot be trained together; they are as before.
     """
@@ -165,7 +165,7 @@ class Streams(Stream):
         sources = [[part.x for part in stream.parts()] for stream in streams]
         same = (all(map(torch.equal, own, sources[0])) for own in sources)
         if not all(stream.own for stream in streams) or not all(same):
-            raise NotStackable("the streams are not `data.Batches` of the same images")
+            raise NotStackable("the streams are not `Batches` of the same images")
         labelled = first.labelled
         if isinstance(labelled, tuple):
             labelled = tuple(map(torch.stack, zip(*(s.labelled for s in streams), strict=True)))

@@ -7,10 +7,10 @@ import shutil
 
 import filelock
 
-from codebase import checkpoints, logs, records
-from codebase.devices import device
+from codebase.engine.devices import device
+from codebase.engine.precision import resolve
 from codebase.errors import UserError
-from codebase.precision import resolve
+from codebase.files import checkpoints, disk, logs, records
 
 LOCKS = "lock", "owner.json"
 # Flags that change no number of a run.
@@ -74,7 +74,7 @@ class Place:
         if self.results_path.exists():
             raise UserError(f"The run {self.folder} exists and is finished. {WAY_OUT}")
         self.refuse_others()
-        checkpoints.sweep(self.folder)
+        disk.sweep(self.folder)
         records.write(self.folder / "flags.json", self.flags)
 
     def refuse_others(self):
@@ -132,7 +132,7 @@ class Place:
         The lock is the operating system's, so that of a process which died is gone with it; on a
         shared folder it holds as far as that file system keeps locks between hosts.
         """
-        checkpoints.make_folder(self.folder)
+        disk.make_folder(self.folder)
         try:
             lock = filelock.FileLock(self.folder / LOCKS[0])
             lock.acquire(timeout=0)

@@ -4,7 +4,6 @@ import shutil
 import threading
 from pathlib import Path
 
-from codebase import checkpoints
 from codebase.errors import UserError
 
 ROOT = Path("logs")
@@ -17,25 +16,6 @@ BOUND = {
     }
 }
 CLASSIFIER = {"Classifier": {"accuracy: minibatch, test set": r"(class/acc|test/accuracy)$"}}
-
-
-def prepare_writer(model_name, overwrite_existing=False):
-    """A TensorBoard writer on logs/‹model_name›, for a run without log or checkpoints as yet.
-
-    Args:
-        model_name: the run's name.
-        overwrite_existing: deletes those of an earlier run.
-    Raises:
-        UserError: there are some, and they are not to be overwritten.
-    """
-    for path in (ROOT / model_name, checkpoints.ROOT / model_name):
-        if path.exists():
-            if not overwrite_existing:
-                raise UserError(
-                    f"{path} exists; pass overwrite_existing=True to delete it, or another name."
-                )
-            shutil.rmtree(path)
-    return _writer(ROOT / model_name)
 
 
 def log_summaries(writer, summaries, global_step):
@@ -51,7 +31,7 @@ def delete(name):
         shutil.rmtree(ROOT / name)
 
 
-def _writer(path, **options):
+def plain_writer(path, **options):
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(path), **options)
@@ -68,7 +48,7 @@ class Log:
     def __init__(self, name, purge_step=None):
         self.path, self._laid_out = ROOT / name, False
         threading.excepthook = _leave_to_the_caller
-        self._writer = self._guarded(_writer)(self.path, purge_step=purge_step)
+        self._writer = self._guarded(plain_writer)(self.path, purge_step=purge_step)
 
     def __getattr__(self, name):
         return self._guarded(getattr(self._writer, name))

@@ -2,13 +2,13 @@
 
 import json
 
-from codebase import checkpoints
 from codebase.errors import UserError
+from codebase.files import disk
 
 
 def write(path, content):
     """Writes an object to a JSON file, atomically."""
-    with checkpoints.atomic(path) as file:
+    with disk.atomic(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
 
 

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
-from codebase import datasets, ranks, stack
-from codebase.devices import device
+from codebase.data import datasets
+from codebase.engine import stack
+from codebase.engine.devices import device
 from codebase.errors import UserError
-from codebase.flags import complain
-from codebase.places import Place
-from codebase.reference import BANDS
-from codebase.runs import Run
-from codebase.summary import numbers, summary
+from codebase.evaluation.reference import BANDS
+from codebase.evaluation.summary import numbers, summary
+from codebase.runs import ranks
+from codebase.runs.flags import complain
+from codebase.runs.folder import Place
+from codebase.runs.run import Run
 
 STACKED = 32  # runs trained as one; more do not gain much, and each keeps its files open
 

@@ -11,13 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codebase import checkpoints, data, datasets, logs, ranks, records, resume, threads
-from codebase.devices import device, name_of
+from codebase import starter
+from codebase.data import datasets
+from codebase.data.batches import Batches, seeded_generator
+from codebase.engine import cores, resume
+from codebase.engine.devices import device, name_of
+from codebase.engine.memory import keep_memory
+from codebase.engine.session import Training
 from codebase.errors import UserError
-from codebase.places import Place
-from codebase.process import keep_memory
+from codebase.files import disk, logs, records
+from codebase.runs import ranks
+from codebase.runs.folder import Place
 from codebase.train import loop
-from codebase.training import Training
 
 
 class Run(Place):
@@ -41,11 +46,11 @@ class Run(Place):
         keep_memory()
         self.threads_before = torch.get_num_threads()
         known = args.threads or free
-        with contextlib.nullcontext() if known else threads.FreeCores() as watched:
+        with contextlib.nullcontext() if known else cores.FreeCores() as watched:
             dataset = dataset or datasets.load(args.dataset, args.data_dir)
             self.dataset = dataset.to(self.device)
         self.free = free if known else watched.count
-        threads.take(args.threads, self.free)
+        cores.take(args.threads, self.free)
         super().__init__(parser, args, layout, named, dataset.name)
         self.writer = self.trained = None
 
@@ -91,8 +96,8 @@ class Run(Place):
             training = self.begin(model, labelled, watch)
             self.trained = self.loop(training.step(self.args.precision), [training])
         else:
-            checkpoints.load_model_by_name(model, self.args.iter_max, self.device)
-            checkpoints.make_folder(self.output)
+            starter.load_model_by_name(model, self.args.iter_max, self.device)
+            disk.make_folder(self.output)
 
     def begin(self, model, labelled=None, watch=None):
         """Makes the folder this run's, opens its log, and puts the model where it was, if it was.
@@ -105,10 +110,10 @@ class Run(Place):
         self.claim()
         self._open_log()
         x, y = self.dataset.train_x, self.dataset.train_y
-        shuffling = data.generator(self.args.seed, self.device)
+        shuffling = seeded_generator(self.args.seed, self.device)
         return Training(
             model,
-            data.Batches(x, y, self.args.batch_size, shuffling),
+            Batches(x, y, self.args.batch_size, shuffling),
             labelled,
             self.device,
             self.writer,
@@ -133,7 +138,7 @@ class Run(Place):
             args.iter_save,
             graph=bool(args.graph),
             save_every_seconds=args.save_every_seconds,
-            on_step=None if args.threads else threads.Retreat(),
+            on_step=None if args.threads else cores.Retreat(),
             on_failure=on_failure,
         )
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from codebase.precision import products
+from codebase.engine.precision import products
 
 
 class Step:
@@ -13,7 +13,7 @@ class Step:
 
     Args:
         model, optimizer, precision: as for `update`.
-        stream: a `data.Stream`.
+        stream: a `data.stream.Stream`.
     Attributes:
         tags: of the summaries.
     """
@@ -31,7 +31,7 @@ class Step:
         return self.take(self.stream.next())
 
     def take(self, sources):
-        """The step on the minibatch that lies at sources (see `data.Stream.take`)."""
+        """The step on the minibatch that lies at sources (see `data.stream.Stream.take`)."""
         x, y, batch = self.stream.take(sources)
         summaries = update(self.model, self.optimizer, batch, self.precision)
         self.tags = list(summaries)

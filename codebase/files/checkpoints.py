@@ -1,70 +1,24 @@
-"""Files of tensors that are written whole or not at all, and read without trusting them."""
+"""Files of tensors: written whole or not at all, and read without trusting them."""
 
-import contextlib
 import copy
 import io
-import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 
 import torch
 
 from codebase.errors import UserError
+from codebase.files import disk
 
 ROOT = Path("checkpoints")
-UNFINISHED = ".tmp"  # ends the name of a file that is being written
-
-
-@contextlib.contextmanager
-def atomic(path):
-    """Gives a binary file to write to; `path` holds its content once the block ends, or stays.
-
-    The folder has to be there: one that is deleted under a run is not made again in silence.
-
-    Raises:
-        UserError: the file cannot be written; what was at `path` is as before.
-    """
-    path = Path(path)
-    try:
-        file = tempfile.NamedTemporaryFile(  # noqa: SIM115 — closed before it is renamed
-            dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED, delete=False
-        )
-        try:
-            with file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(file.name, 0o666 & ~_umask())
-            os.replace(file.name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(file.name)
-            raise
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be written: {error.strerror or error}. What was saved before is intact."
-        ) from error
-
-
-def _umask():
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
-
-
-def sweep(folder):
-    """Deletes what a process killed in the middle of `atomic` left in a folder of nobody else's."""
-    for path in Path(folder).glob(f".*{UNFINISHED}"):
-        path.unlink()
 
 
 def save(path, content):
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
     buffer = io.BytesIO()  # torch may turn a failed write into an error that says nothing of it
     torch.save(_own(content), buffer)
-    with atomic(path) as file:
+    with disk.atomic(path) as file:
         file.write(buffer.getbuffer())
 
 
@@ -173,30 +127,3 @@ def misfit(found, expected):
 def model_path(name, global_step):
     """checkpoints/‹name›/model-‹step:05d›.pt"""
     return ROOT / name / f"model-{global_step:05d}.pt"
-
-
-def save_model_by_name(model, global_step):
-    """Writes model.state_dict() to checkpoints/‹model.name›/model-‹step:05d›.pt."""
-    path = model_path(model.name, global_step)
-    make_folder(path.parent)
-    save(path, model.state_dict())
-    return path
-
-
-def make_folder(path):
-    """Makes a folder and those above it, if they are not there.
-
-    Raises:
-        UserError: it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
-
-
-def load_model_by_name(model, global_step, device=None):
-    """Loads checkpoints/‹model.name›/model-‹step:05d›.pt, strictly (see `load_weights`)."""
-    path = model_path(model.name, global_step)
-    load_weights(model, path, device)
-    print(f"Loaded from {path}")

@@ -12,7 +12,7 @@ WARM_UP = 3  # plain steps before a capture: they load kernels and allocate what
 
 
 def captured(step):
-    """The step, replayed if its minibatches come from `data.Batches` on a CUDA device."""
+    """The step, replayed if its minibatches come from `Batches` on a CUDA device."""
     on_gpu = step.stream.own and step.stream.loader.x.is_cuda
     return CapturedStep(step, Cuda(step.stream.generators())) if on_gpu else step
 
@@ -28,7 +28,7 @@ class CapturedStep:
     to step, by a number that Python keeps, stays as it was when it was captured.
 
     Args:
-        step: a `steps.Step` on minibatches from `data.Batches`.
+        step: a `engine.step.Step` on minibatches from `Batches`.
         device: captures and replays; see `Cuda`.
     """
 
@@ -41,7 +41,7 @@ class CapturedStep:
         """Takes a step.
 
         Returns:
-            As `steps.Step`; x and y hold until the next call.
+            As `engine.step.Step`; x and y hold until the next call.
         """
         sources = self.step.stream.next()
         sizes = tuple(positions.shape for positions in sources)

@@ -1,49 +1,16 @@
-"""Bounds and accuracies by the assignment's protocol, with standard errors, in bounded memory."""
-
-import contextlib
-import math
-from dataclasses import dataclass
+"""Bounds by the assignment's protocol, with standard errors, in bounded memory."""
 
 import torch
 from torch.nn import functional as F
 
+from codebase.engine.precision import products
+from codebase.engine.randomness import seeded
 from codebase.errors import UserError
-from codebase.precision import products
-from codebase.process import random_state, set_random_state
+from codebase.evaluation.numbers import Number
 
 CHUNK = 1_000  # images at a time
 IMPORTANCE_SAMPLES = 1, 10, 100, 1000
 SUBSET_REPEATS = 100
-
-
-@dataclass(frozen=True)
-class Number:
-    """A mean and its standard error (None where it was drawn only once)."""
-
-    value: float
-    se: float | None
-
-    @classmethod
-    def of(cls, values):
-        """Mean and standard error of independent values."""
-        n = len(values)
-        values = torch.as_tensor(values, dtype=torch.float64)
-        return cls(values.mean().item(), values.std().item() / math.sqrt(n) if n > 1 else None)
-
-
-@contextlib.contextmanager
-def seeded(seed=0):
-    """No gradients, and torch's generators seeded; they are as before once the block ends.
-
-    So a number does not depend on when it is taken, nor training on whether it was.
-    """
-    before = random_state()
-    torch.manual_seed(seed)
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        set_random_state(before)
 
 
 def subset_bounds(model, x, run_iwae=True, least=1):
@@ -168,55 +135,3 @@ def _refuse_grey(x):
             "Bounds are evaluated on binary pixels; these are grey, and a Bernoulli likelihood of "
             "grey pixels bounds nothing. Binarize them first."
         )
-
-
-@torch.no_grad()
-def predictions(model, x):
-    """log q(y|x) for every image: (N, 784), grey or binary → (N, Y)."""
-    return torch.cat([torch.log_softmax(model.cls(part), dim=-1) for part in x.split(CHUNK)])
-
-
-def classification(model, x, y):
-    """Accuracy, cross-entropy and confusion matrix of the classifier.
-
-    Args:
-        model: has cls(x), logits.
-        x: (N, 784) grey in [0, 1], as the protocol feeds them.
-        y: (N,) labels.
-    Returns:
-        {"accuracy": Number, "ce": Number}, with standard errors over the images, and the
-        (Y, Y) counts of true label (rows) against predicted (columns).
-    Raises:
-        ValueError: y does not have a label for each image.
-    """
-    if y.shape != x.shape[:1]:
-        raise ValueError(f"y must be ({len(x)},), a label for each image, got {tuple(y.shape)}")
-    log_q = predictions(model, x)
-    right = (log_q.argmax(1) == y).float()
-    ce = -log_q.gather(1, y.unsqueeze(1)).squeeze(1)
-    classes = log_q.shape[1]
-    confusion = torch.bincount(y * classes + log_q.argmax(1), minlength=classes**2)
-    numbers = {"accuracy": Number.of(right.cpu()), "ce": Number.of(ce.cpu())}
-    return numbers, confusion.view(classes, classes).cpu()
-
-
-def evaluate_lower_bound(model, labeled_test_subset, run_iwae=True):
-    """Prints the bounds of `subset_bounds`, in the starter code's words, and returns them."""
-    x, _ = labeled_test_subset
-    numbers = subset_bounds(model, x, run_iwae)
-    words = {"nelbo": "NELBO", "kl": "KL", "kl_z": "KL_Z", "kl_y": "KL_Y", "rec": "Rec"}
-    terms = [f"{word}: {numbers[name].value}" for name, word in words.items() if name in numbers]
-    print("*" * 80, "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET", "*" * 80, sep="\n")
-    print(". ".join(terms))
-    for name, number in numbers.items():
-        if name.startswith("iwae"):
-            print(f"Negative {name.upper()}: {number.value}")
-    return numbers
-
-
-def evaluate_classifier(model, test_set):
-    """Prints the accuracy on (grey X_test, y_test), in the starter code's words, and returns it."""
-    numbers, _ = classification(model, *test_set)
-    print("*" * 80, "CLASSIFICATION EVALUATION ON ENTIRE TEST SET", "*" * 80, sep="\n")
-    print(f"Test set classification accuracy: {numbers['accuracy'].value}")
-    return numbers["accuracy"]

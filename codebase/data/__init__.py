@@ -1,0 +1,1 @@
+"""Datasets, minibatches, the protocol's fixed subsets."""

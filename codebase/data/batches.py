@@ -1,0 +1,109 @@
+"""Minibatches and binarization, all on the dataset's device."""
+
+import torch
+from torch.nn import functional as F
+
+CLASSES = 10
+
+
+def grey(x):
+    """uint8 pixels as float32 in [0, 1]."""
+    return x.float() / 255
+
+
+def binarize(x, generator=None):
+    """Every pixel redrawn: 1 with probability equal to its grey value.
+
+    Args:
+        x: uint8, or floating point in [0, 1].
+        generator: of x's device; None is torch's global one.
+    Returns:
+        0s and 1s, float32 for uint8, otherwise of x's type.
+    """
+    if x.dtype == torch.uint8:
+        # One of 0 … 254 is below g with probability g/255 exactly, in a fifth of bernoulli's time.
+        return (torch.empty_like(x).random_(0, 255, generator=generator) < x).float()
+    return torch.bernoulli(x, generator=generator)
+
+
+def one_hot(y):
+    """Labels (N,) as float32 (N, 10)."""
+    return F.one_hot(y, CLASSES).float()
+
+
+class Batches:
+    """Shuffled minibatches of images and labels that lie on one device.
+
+    Iterating gives one epoch of (grey x in [0, 1], y), as a DataLoader would; `draw` gives the
+    next binarized minibatch of an endless sequence of epochs, and `state_dict` the place in it.
+
+    Args:
+        x, y: (N, 784) uint8 and (N, …), on the device, N ≥ 1.
+        batch_size: images per minibatch; the last one of an epoch may be smaller.
+        generator: of that device; shuffles and binarizes.
+    Raises:
+        ValueError: batch_size < 1, or x and y are empty or of different lengths.
+    """
+
+    def __init__(self, x, y, batch_size, generator):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not len(x) == len(y) > 0:
+            raise ValueError(f"x and y need the same length ≥ 1, got {len(x)} and {len(y)}")
+        self.x, self.y, self.batch_size, self.generator = x, y, batch_size, generator
+        self.order, self.place = self._shuffle()[:0], 0
+        self.drawn = self.order  # positions of the last minibatch drawn
+
+    def _shuffle(self):
+        return torch.randperm(len(self.x), generator=self.generator, device=self.x.device)
+
+    def __len__(self):
+        return -(-len(self.x) // self.batch_size)
+
+    def __iter__(self):
+        for i in self._shuffle().split(self.batch_size):
+            yield grey(self.x[i]), self.y[i]
+
+    def next(self):
+        """Positions of the next minibatch's images, (B,), on their device."""
+        if self.place >= len(self.order):
+            self.order, self.place = self._shuffle(), 0
+        self.drawn = self.order[self.place : self.place + self.batch_size]
+        self.place += self.batch_size
+        return self.drawn
+
+    def take(self, positions):
+        """The minibatch at those positions (…, B): binary x (…, B, 784) float32, y (…, B, …)."""
+        rows = positions.flatten()
+        # index_select copies row by row, which is faster than indexing.
+        x, y = (t.index_select(0, rows).unflatten(0, positions.shape) for t in (self.x, self.y))
+        return binarize(x, self.generator), y
+
+    def draw(self):
+        """The next minibatch."""
+        return self.take(self.next())
+
+    def state_dict(self):
+        """Tensors and numbers that `load_state_dict` continues from, bit for bit."""
+        state = self.generator.get_state()
+        return {"order": self.order.clone(), "place": self.place, "generator": state}
+
+    def load_state_dict(self, state):
+        """Takes up the place a `state_dict` describes.
+
+        Raises:
+            ValueError: it is not one of these images.
+        """
+        order, place = state["order"].to(self.x.device), state["place"]
+        positions = torch.arange(len(self.x), device=order.device)
+        if len(order) and not torch.equal(order.sort().values, positions):
+            raise ValueError(f"the order is not one of {len(self.x)} images")
+        if type(place) is not int or place < 0:
+            raise ValueError(f"the place in the epoch is {place!r}")
+        self.generator.set_state(state["generator"].cpu())
+        self.order, self.place = order, place
+
+
+def seeded_generator(seed, device="cpu"):
+    """A random generator of that device and seed."""
+    return torch.Generator(device).manual_seed(seed)

@@ -1,0 +1,83 @@
+"""The training minibatches of a run, endless."""
+
+import itertools
+
+from codebase.data.batches import Batches, binarize
+
+
+class Stream:
+    """The training minibatches of a run, endless and binary.
+
+    Args:
+        loader: a `Batches`, or any iterable of (grey x, y).
+        labelled: None, (xl, yl), or a `Batches` of them; redrawn every time like the rest.
+    """
+
+    def __init__(self, loader, labelled, device):
+        self.loader, self.labelled, self.device = loader, labelled, device
+        self.own = isinstance(loader, Batches)
+        self.generator = loader.generator if self.own else None
+        self.epochs = None if self.own else _endless(loader)
+        if labelled is not None and not isinstance(labelled, Batches):
+            self.labelled = tuple(t.to(device) for t in labelled)
+
+    def next(self):
+        """What the next minibatch is taken from, found without the device having to answer.
+
+        Returns:
+            The positions in every `Batches`; of a foreign loader the images and labels themselves.
+        """
+        sources = [self.loader.next() if self.own else next(self.epochs)]
+        return sources + [part.next() for part in self.parts() if part is not self.loader]
+
+    def take(self, sources):
+        """x (B, 784), y (B,) and what model.loss takes, (x,) or (x, xl, yl), from a `next`."""
+        if self.own:
+            x, y = self.loader.take(sources[0])
+        else:
+            x, y = sources[0]
+            x, y = binarize(x.to(self.device).flatten(1)), y.to(self.device)
+        if self.labelled is None:
+            return x, y, (x,)
+        if isinstance(self.labelled, Batches):
+            xl, yl = self.labelled.take(sources[1])
+        else:
+            xl, yl = self.labelled
+            xl = binarize(xl, self.generator)
+        return x, y, (x, xl, yl)
+
+    def draw(self):
+        """The next minibatch."""
+        return self.take(self.next())
+
+    def drawn(self):
+        """Positions in the dataset of the last minibatch's images; None for a foreign loader."""
+        return self.loader.drawn if self.own else None
+
+    def generators(self):
+        """Those that shuffle and binarize, but for torch's global one."""
+        return [part.generator for part in self.parts()]
+
+    def parts(self):
+        """Those of its sources that are `Batches`."""
+        return [part for part in (self.loader, self.labelled) if isinstance(part, Batches)]
+
+    def state_dict(self):
+        """The place in every sequence of minibatches, and the state of their generators."""
+        return [part.state_dict() for part in self.parts()]
+
+    def load_state_dict(self, states):
+        """Takes up the place a `state_dict` describes."""
+        for part, state in zip(self.parts(), states, strict=True):
+            part.load_state_dict(state)
+
+
+def _endless(loader):
+    """Epoch after epoch of a loader."""
+    for epoch in itertools.repeat(loader):
+        empty = True
+        for batch in epoch:
+            empty = False
+            yield batch
+        if empty:
+            raise ValueError("train_loader gave no minibatch")

@@ -1,0 +1,1 @@
+"""Numbers with standard errors, and what stands beside them."""

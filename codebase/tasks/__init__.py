@@ -1,0 +1,1 @@
+"""What is logged, measured and drawn of a kind of model."""
