@@ -224,7 +224,7 @@ def test_the_log_likelihood_is_that_of_quadrature(kind, digits):
         ys = [[y.expand(4001, -1)] for y in torch.eye(10)] if kind == "ssvae" else [[]]
         logits = torch.stack([model.dec(grid, *y) for y in ys])  # (Y or 1, G, 784)
         bernoulli = torch.distributions.Bernoulli(logits=logits.unsqueeze(2))
-        log_joint = bernoulli.log_prob(x).sum(-1) + model.log_prior(grid).unsqueeze(-1)
+        log_joint = bernoulli.log_prob(x).sum(-1) + model.prior().log_prob(grid).unsqueeze(-1)
         log_p = log_joint.flatten(0, 1).logsumexp(0) + math.log(24 / 4000 / len(ys))
     draws = torch.stack(
         [Study(model, digits, kind, seed=s).log_likelihood(x, 100) for s in range(12)]

@@ -210,7 +210,7 @@ def test_an_importance_bound_adds_less_than_500_mb(module, model, samples):
 
 
 def test_the_mixture_is_chunked_without_changing_the_bound(x, monkeypatch):
-    from codebase.models import vae as module
+    from codebase.models import base as module
 
     torch.manual_seed(0)
     model = GMVAE(z_dim=2, k=7)

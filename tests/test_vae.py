@@ -33,7 +33,7 @@ from oracles import (
 from torch.distributions import kl_divergence
 from torch.testing import assert_close
 
-from codebase.models import vae
+from codebase.models import base
 from codebase.models.vae import VAE
 
 X = binary(3, 784)
@@ -170,13 +170,13 @@ def test_the_iwae_bound_is_the_textbook_one_under_the_same_seed(model, iw):
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64])
 def test_working_in_chunks_changes_nothing(model, monkeypatch, chunk):
-    monkeypatch.setattr(vae, "CHUNK", chunk)
+    monkeypatch.setattr(base, "CHUNK", chunk)
     got = seeded(4, model.negative_iwae_bound, X, 33)
     assert_close(got, seeded(4, textbook_iwae, model, standard, X, 33))
 
 
 def test_more_copies_than_a_chunk_are_still_the_textbook_bound(toy):
-    iw = 2 * vae.CHUNK + 3
+    iw = 2 * base.CHUNK + 3
     got = seeded(4, toy.negative_iwae_bound, IMAGES, iw)
     assert_close(got, seeded(4, textbook_iwae, toy, standard, IMAGES, iw))
 

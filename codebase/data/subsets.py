@@ -39,15 +39,18 @@ def _dealt(y, n, seed):
     return torch.from_numpy(dealt[np.argsort(y[dealt], kind="stable")])
 
 
-def test_subset(dataset):
-    """The 100 test images bounds are evaluated on: binary (100, 784) and one-hot (100, 10).
+def test_subset(dataset, pixels="binary"):
+    """The 100 test images bounds are evaluated on, (100, 784), and their one-hot labels (100, 10).
 
-    Binarized once, by NumPy's legacy generator seeded 0, as everywhere numbers are compared.
+    Args:
+        pixels: "grey", or "binary": drawn once, by NumPy's legacy generator seeded 0, as
+            everywhere numbers are compared.
     """
     i = _subset(dataset, "test").to(dataset.test_x.device)
-    x = grey(dataset.test_x[i])
-    binary = np.random.RandomState(0).binomial(1, x.cpu().numpy())
-    return torch.from_numpy(binary).to(x), one_hot(dataset.test_y[i])
+    x, y = grey(dataset.test_x[i]), one_hot(dataset.test_y[i])
+    if pixels == "binary":
+        x = torch.from_numpy(np.random.RandomState(0).binomial(1, x.cpu().numpy())).to(x)
+    return x, y
 
 
 def labelled_subset(dataset, n=100, seed=0):
@@ -78,6 +81,11 @@ def labelled(dataset, n=100, label_seed=0, seed=0):
     if n <= 100:
         return xl, yl
     return Batches(xl, yl, 100, seeded_generator(seed + 1, xl.device))
+
+
+def test_images(dataset, pixels="binary"):
+    """All test images, (N, 784) float32: grey, or binarized once by a generator seeded 0."""
+    return grey(dataset.test_x) if pixels == "grey" else binarized_test(dataset)
 
 
 def binarized_test(dataset):

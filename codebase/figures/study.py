@@ -202,7 +202,7 @@ class Study:
         for _ in range(samples):
             z = ut.sample_gaussian(m, v)
             rec = ut.log_bernoulli_with_logits(x, self.model.dec(z, *labels))
-            weights.append(rec + self.model.log_prior(z) - ut.log_normal(z, m, v))
+            weights.append(rec + self.model.prior().log_prob(z) - ut.log_normal(z, m, v))
         return ut.log_mean_exp(torch.stack(weights).view(-1, len(x)), dim=0)  # labels weigh 1/Y
 
     @cached_property

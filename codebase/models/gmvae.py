@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from codebase import utils as ut
+from codebase.models.distributions import DiagonalGaussian, Mixture
 from codebase.models.vae import VAE
 
 
@@ -12,7 +13,8 @@ class GMVAE(VAE):
 
         z ~ 1/K Σ_k N(m_k, diag v_k),  m, v = gaussian_parameters(z_pre)      (Z,)
 
-    KL(q(z|x) ‖ p(z)) has no closed form; `kl` estimates it from the sample the reconstruction uses.
+    KL(q(z|x) ‖ p(z)) has no closed form; log q(z|x) − log p(z), at the sample that the
+    reconstruction uses, is unbiased for it.
 
     Args:
         k: K, the number of components. The others are the VAE's.
@@ -38,18 +40,6 @@ class GMVAE(VAE):
         """The components' means and variances, (1, K, Z) each."""
         return ut.gaussian_parameters(self.z_pre, dim=1)
 
-    def log_prior(self, z):
-        """log p(z): (…, Z) → (…)."""
-        return ut.log_normal_mixture(z.flatten(0, -2), *self.z_prior).view(z.shape[:-1])
-
-    def kl(self, z, m, v):
-        """log q(z|x) − log p(z) at each image's sample z ~ q(z|x), (B,): unbiased for the KL."""
-        return ut.log_normal(z, m, v) - self.log_prior(z)
-
-    def sample_z(self, batch):
-        """Latents from the prior, (batch, Z): a component each, uniformly, then its Gaussian."""
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, got {batch}")
-        m, v = self.z_prior
-        component = torch.randint(self.k, (batch,), device=m.device)
-        return ut.sample_gaussian(m[0, component], v[0, component])
+    def prior(self):
+        """p(z), a `Mixture` over (Z,)."""
+        return Mixture(DiagonalGaussian(*(t.squeeze(0) for t in self.z_prior)))

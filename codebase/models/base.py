@@ -1,0 +1,309 @@
+"""What every model of the house is, and what follows from a prior, a posterior and a likelihood.
+
+The bounds stand here and not in vae.py, because a solution of the assignment may lie in the place
+of that file (see adapter.py).
+"""
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from codebase import utils as ut
+from codebase.models.distributions import DiagonalGaussian, sample_and_kl
+
+CHUNK = 1_000  # images decoded at once by the IWAE bound: 3 MB of logits, 20 MB of mixture terms
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What can be measured and drawn of a model.
+
+    Attributes:
+        pixels: those it is a model of, "binary" (drawn anew each time) or "grey", in [0, 1].
+        bounds: it bounds log p(x).
+        reconstructions: an image has a code and is redrawn from it.
+        samples: it draws images.
+        classifier: it says which label an image has.
+    """
+
+    pixels: str = "binary"
+    bounds: bool = False
+    reconstructions: bool = False
+    samples: bool = False
+    classifier: bool = False
+
+
+class Model(nn.Module, abc.ABC):
+    """A model of images that the training step trains by its loss.
+
+    Attributes:
+        name: names the checkpoint folder.
+        abilities: an `Abilities`.
+        steps: how many training steps were taken, a tensor (); only the step advances it, so that
+            what is scheduled by it stands still in evaluation. No part of a checkpoint.
+        z_dim, y_dim: latent dimensions and labels, 0 where there are none.
+    """
+
+    abilities = Abilities()
+    z_dim = y_dim = 0
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    @abc.abstractmethod
+    def loss(self, *batch):
+        """What a training step minimizes, a scalar, and {tag: scalar} to log.
+
+        A model of several players is asked for each of them, `loss(*batch, player=name)`.
+        """
+
+    def players(self):
+        """{name: parameters} of those that train against or beside each other; most have one."""
+        return {"model": [p for p in self.parameters() if p.requires_grad]}
+
+    def advance(self):
+        """Counts a training step."""
+        self.steps.add_(1)
+
+    def allow_data_dependent_shapes(self):
+        """Says that neither a CUDA graph nor a stack of models needs every step's sizes alike."""
+
+
+class LatentVariableModel(Model):
+    """p(z), q(z|x) and p(x|z), and what follows from the three: bounds, training loss, samples.
+
+    Bounds and their terms are in nats, summed over dimensions, with the sign of a cost: smaller is
+    better. The terms are per image, (B,); `negative_elbo_bound` averages them over the minibatch.
+
+    Attributes:
+        beta: weight of kl in the training loss, rec + β·kl. Reported bounds are always β = 1.
+    """
+
+    abilities = Abilities(bounds=True, reconstructions=True, samples=True)
+    beta = 1.0
+
+    @abc.abstractmethod
+    def prior(self):
+        """p(z), a distribution over (Z,)."""
+
+    @abc.abstractmethod
+    def posterior(self, x):
+        """q(z|x), a distribution over (B, Z), of images x (B, D)."""
+
+    @abc.abstractmethod
+    def likelihood(self, z):
+        """p(x|z), a distribution over (…, B, D), of latents z (…, B, Z)."""
+
+    # Bounds
+
+    def negative_elbo_terms(self, x):
+        """(kl, rec) of each image, (B,) each, with one sample z ~ q(z|x)."""
+        z, kl_z = sample_and_kl(self.posterior(x), self.prior())
+        return kl_z, -self.likelihood(z).log_prob(x)
+
+    def negative_elbo_bound(self, x):
+        """−ELBO(x) = KL(q(z|x) ‖ p(z)) − E_q[log p(x|z)], with one sample z ~ q(z|x).
+
+        Args:
+            x: (B, D), binary or as `abilities.pixels` says.
+        Returns:
+            nelbo, kl, rec: scalars, averaged over the batch.
+        """
+        kl_z, rec = (term.mean() for term in self.negative_elbo_terms(x))
+        return kl_z + rec, kl_z, rec
+
+    def importance_terms(self, x, samples, *y):
+        """(kl, rec) of M samples z_i ~ q(z|x) of each image: log q(z_i|x)/p(z_i), −log p(x|z_i).
+
+        The log importance weights are −(kl + rec). Without gradients the memory does not grow with
+        M but for the samples themselves and their densities, drawn at once: some 16 KB a sample
+        for 100 images and Z = 10.
+
+        Args:
+            x: (B, D).
+            samples: M ≥ 1.
+            y: labels of a model that has them, as its posterior takes them.
+        Returns:
+            kl, rec: (M, …, B) each.
+        """
+        z, log_q = self.posterior(x, *y).rsample_and_log_prob((samples,))  # (M, …, B, Z)
+        prior = self.prior()
+        # Filled in place: small results kept between the large temporaries would leave the heap
+        # in pieces, too short for the next ones, and the process would grow with M after all.
+        kl_z, rec = torch.empty_like(log_q), torch.empty_like(log_q)
+        step = max(CHUNK // log_q[0].numel(), 1)
+        for i in range(0, samples, step):
+            part = slice(i, i + step)
+            kl_z[part] = log_q[part] - prior.log_prob(z[part])
+            rec[part] = -self.likelihood(z[part], *y).log_prob(x)
+        return kl_z, rec
+
+    def negative_iwae_bound(self, x, iw):
+        """−log 1/M Σ_i w_i,  w_i = p(x, z_i) / q(z_i|x),  z_i ~ q(z|x)  (Burda et al., 2016).
+
+        Args:
+            x: (B, D).
+            iw: M ≥ 1, the number of importance samples.
+        Returns:
+            niwae, kl, rec: scalars, averaged over the batch. kl and rec are the means over the
+            samples of log q(z|x)/p(z) and −log p(x|z), so niwae = kl + rec at M = 1.
+        Raises:
+            ValueError: iw < 1.
+        """
+        if iw < 1:
+            raise ValueError(f"iw is the number of importance samples, at least 1; got {iw}")
+        kl_z, rec = self.importance_terms(x, iw)  # (M, B)
+        niwae = -ut.log_mean_exp(-(kl_z + rec), dim=0)
+        return niwae.mean(), kl_z.mean(), rec.mean()
+
+    def loss(self, x):
+        """rec + β·kl, to be minimized, and the summaries to log.
+
+        Args:
+            x: (B, D).
+        """
+        nelbo, kl_z, rec = self.negative_elbo_bound(x)
+        loss = rec + self.beta * kl_z
+        return loss, {"train/loss": loss, "gen/elbo": -nelbo, "gen/kl_z": kl_z, "gen/rec": rec}
+
+    # Sampling
+
+    def sample_z(self, batch):
+        """Latents from the prior, (batch, Z)."""
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, got {batch}")
+        return self.prior().rsample((batch,))
+
+    def compute_sigmoid_given(self, z, *y):
+        """Mean pixels E[x|z], of binary ones their probabilities: (…, Z) → (…, D)."""
+        return self.likelihood(z, *y).mean
+
+    def sample_x_given(self, z, *y):
+        """Images from p(x|z): (…, Z) → (…, D)."""
+        return self.likelihood(z, *y).sample()
+
+    def sample_sigmoid(self, batch):
+        """Mean pixels at latents from the prior, (batch, D)."""
+        return self.compute_sigmoid_given(self.sample_z(batch))
+
+    def sample_x(self, batch):
+        """Images from the model, (batch, D)."""
+        return self.sample_x_given(self.sample_z(batch))
+
+
+class SemiSupervisedModel(LatentVariableModel):
+    """A latent variable model with a label y beside z, summed out where it is not known.
+
+    `posterior(x, y)` and `likelihood(z, y)` take one-hot labels (…, B or 1, Y) that broadcast
+    against the images, labels outermost; p(y) = 1/Y. A trained classifier leaves most labels less
+    than a float can tell from nothing; with `prune` an image meets only the others.
+
+    Attributes:
+        gen_weight: weight of the mean −ELBO in the loss.
+    """
+
+    gen_weight = 1
+    prune = False
+
+    @property
+    def abilities(self):
+        """Where the generative terms do not weigh, the classifier alone is trained."""
+        if self.gen_weight == 0:
+            return Abilities(classifier=True)
+        return Abilities(bounds=True, reconstructions=True, samples=True, classifier=True)
+
+    @abc.abstractmethod
+    def label_posterior(self, x):
+        """q(y|x), a `Categorical` over (B, Y)."""
+
+    def allow_data_dependent_shapes(self):
+        self.prune = True
+
+    def labels(self, like):
+        """Every label, one-hot, outermost, to meet every image: (Y, 1, Y)."""
+        return torch.eye(self.y_dim, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+    # Bounds
+
+    def negative_elbo_terms_given(self, x, y):
+        """(kl_z, rec) of each image with its label known, one sample z ~ q(z|x, y).
+
+        Args:
+            x: (B, D).
+            y: one-hot labels (…, B or 1, Y), which broadcast against the images.
+        Returns:
+            kl_z, rec: (…, B) each.
+        """
+        z, kl_z = sample_and_kl(self.posterior(x, y), self.prior())
+        return kl_z, -self.likelihood(z, y).log_prob(x)
+
+    def negative_elbo_terms(self, x):
+        """(kl_z, kl_y, rec) of each image, (B,) each, the label summed out."""
+        label = self.label_posterior(x)
+        q = label.probs  # (B, Y)
+        kl_z, rec = self._terms_by_label(x, q)  # (B, Y)
+        return (q * kl_z).sum(-1), label.kl_to_uniform(), (q * rec).sum(-1)
+
+    def _terms_by_label(self, x, q):
+        """(kl_z, rec) of each image with each label, (B, Y) each; 0 for a label that is pruned."""
+        if self.prune:
+            pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
+            if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
+                # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
+                image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
+                terms = self.negative_elbo_terms_given(x[image], F.one_hot(label, self.y_dim).to(x))
+                return [torch.zeros_like(q).index_put((*pairs.T,), t[: len(pairs)]) for t in terms]
+        return [term.T for term in self.negative_elbo_terms_given(x, self.labels(x))]  # (Y, B)
+
+    def negative_elbo_bound(self, x):
+        """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.
+
+        Args:
+            x: (B, D).
+        Returns:
+            nelbo, kl_z, kl_y, rec: scalars, averaged over the batch.
+        """
+        kl_z, kl_y, rec = (term.mean() for term in self.negative_elbo_terms(x))
+        return kl_z + kl_y + rec, kl_z, kl_y, rec
+
+    def importance_terms(self, x, samples):
+        """As for any model, of M samples for each label, which the prior weighs alike: (M·Y, B)."""
+        terms = super().importance_terms(x, samples, self.labels(x))  # (M, Y, B)
+        return tuple(term.flatten(0, 1) for term in terms)
+
+    # Sampling
+
+    def sample_y(self, batch):
+        """Labels from the prior, one-hot (batch, Y)."""
+        y = torch.randint(self.y_dim, (batch,), device=self.steps.device)
+        return F.one_hot(y, self.y_dim).float()
+
+    def sample_sigmoid(self, batch):
+        """Mean pixels at z and y from their priors, (batch, D)."""
+        return self.compute_sigmoid_given(self.sample_z(batch), self.sample_y(batch))
+
+    def sample_x(self, batch):
+        """Images from the model, (batch, D)."""
+        return self.sample_x_given(self.sample_z(batch), self.sample_y(batch))
+
+
+class StandardNormalPrior:
+    """p(z) = N(0, I), for a model with z_dim; every checkpoint carries its two constants."""
+
+    def _init_prior(self):
+        self.z_prior_m = nn.Parameter(torch.zeros(1), requires_grad=False)
+        self.z_prior_v = nn.Parameter(torch.ones(1), requires_grad=False)
+
+    @property
+    def z_prior(self):
+        """The prior's mean and variance, (1,) each."""
+        return self.z_prior_m, self.z_prior_v
+
+    def prior(self):
+        """p(z), a `DiagonalGaussian` over (Z,)."""
+        return DiagonalGaussian(*(t.expand(self.z_dim) for t in self.z_prior))

@@ -1,0 +1,212 @@
+"""Distributions as plain objects of tensors, in the language of torch.distributions.
+
+A model makes them from its parameters when it is asked for its prior, posterior or likelihood;
+they own no weights. Densities are in nats, summed over the last dimension. Shapes: B images, Z
+latent dimensions, D pixels, K components, Y labels, … whatever stands before.
+"""
+
+import abc
+import math
+from functools import cached_property
+
+import torch
+from torch.nn import functional as F
+
+from codebase import utils as ut
+
+_FORMULAS = {}  # {(type of q, type of p): their KL in closed form}
+
+
+class Distribution(abc.ABC):
+    """What can be sampled and has a density.
+
+    A subclass has `rsample` and `log_prob`, or where the density comes with the sample (a flow)
+    `rsample_and_log_prob`; and `mean` and `variance` if it knows them.
+    """
+
+    @abc.abstractmethod
+    def rsample(self, shape=()):
+        """Samples that carry gradients, (*shape, …)."""
+
+    @abc.abstractmethod
+    def log_prob(self, value):
+        """Log density, the last dimension summed: (…, N) → (…)."""
+
+    def rsample_and_log_prob(self, shape=()):
+        """Samples and their log density, by one pass where that costs less than two."""
+        value = self.rsample(shape)
+        return value, self.log_prob(value)
+
+    def sample(self, shape=()):
+        """Samples without gradients, (*shape, …)."""
+        with torch.no_grad():
+            return self.rsample(shape)
+
+
+class DiagonalGaussian(Distribution):
+    """N(m, diag v).
+
+    Args:
+        m, v: mean and variance (not standard deviation), (…, N) each.
+    """
+
+    def __init__(self, m, v):
+        self.m, self.v = m, v
+
+    @property
+    def mean(self):
+        """(…, N)."""
+        return self.m
+
+    @property
+    def variance(self):
+        """(…, N)."""
+        return self.v
+
+    def rsample(self, shape=()):
+        """m + √v · ε, ε ~ N(0, I) from torch's global generator: (*shape, …, N)."""
+        m, v = (t.expand(*shape, *t.shape) if shape else t for t in (self.m, self.v))
+        return ut.sample_gaussian(m, v)
+
+    def log_prob(self, value):
+        """Σ_n log N(value_n; m_n, v_n): (…, N) → (…)."""
+        return ut.log_normal(value, self.m, self.v)
+
+
+class Mixture(Distribution):
+    """1/K Σ_k of K distributions, all of one kind.
+
+    Args:
+        components: a distribution over (K, Z), one component a row.
+    """
+
+    def __init__(self, components):
+        self.components = components
+        self.k = len(components.mean)
+
+    @property
+    def mean(self):
+        """(Z,)."""
+        return self.components.mean.mean(0)
+
+    @property
+    def variance(self):
+        """Of each dimension, (Z,): the mean of the variances and the variance of the means."""
+        parts = self.components
+        return parts.variance.mean(0) + parts.mean.var(0, correction=0)
+
+    def rsample(self, shape=()):
+        """A component for each sample, uniformly, then a draw from it: (*shape, Z)."""
+        of_each = torch.randint(self.k, shape, device=self.components.mean.device)
+        if isinstance(self.components, DiagonalGaussian):
+            return ut.sample_gaussian(self.components.m[of_each], self.components.v[of_each])
+        every = self.components.rsample(shape)  # (*shape, K, Z)
+        at = of_each[..., None, None].expand(*shape, 1, every.shape[-1])
+        return every.gather(-2, at).squeeze(-2)
+
+    def log_prob(self, value):
+        """log 1/K Σ_k p_k(value): (…, Z) → (…)."""
+        if isinstance(self.components, DiagonalGaussian):
+            m, v = (t.unsqueeze(0) for t in (self.components.m, self.components.v))
+            return ut.log_normal_mixture(value.flatten(0, -2), m, v).view(value.shape[:-1])
+        return ut.log_mean_exp(self.log_prob_by_component(value), dim=-1)
+
+    def log_prob_by_component(self, value):
+        """log p_k(value): (…, Z) → (…, K)."""
+        return self.components.log_prob(value.unsqueeze(-2))
+
+
+class Bernoulli(Distribution):
+    """Independent binary pixels.
+
+    Args:
+        logits: log odds, (…, D).
+    """
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    @property
+    def mean(self):
+        """Probability that each pixel is 1, (…, D)."""
+        return torch.sigmoid(self.logits)
+
+    def rsample(self, shape=()):
+        """Pixels in {0, 1}, (*shape, …, D); no gradient passes a draw of bits."""
+        mean = self.mean
+        return torch.bernoulli(mean.expand(*shape, *mean.shape))
+
+    def log_prob(self, value):
+        """Σ_d log Bernoulli(value_d; σ(logits_d)): (…, D) in {0, 1} → (…)."""
+        return ut.log_bernoulli_with_logits(value, self.logits)
+
+    def entropy(self):
+        """Σ_d H(x_d), in nats, (…): 0 where every pixel is certain, D log 2 where none is."""
+        on, off = F.logsigmoid(self.logits), F.logsigmoid(-self.logits)
+        return -(on.exp() * on + off.exp() * off).sum(-1)
+
+
+class Categorical:
+    """One of Y labels.
+
+    Args:
+        logits: log probabilities but for a constant, (…, Y).
+    """
+
+    def __init__(self, logits):
+        self.logits = logits
+
+    @cached_property
+    def log_probs(self):
+        """Log probabilities, (…, Y)."""
+        return F.log_softmax(self.logits, dim=-1)
+
+    @cached_property
+    def probs(self):
+        """Probabilities, (…, Y)."""
+        return self.log_probs.exp()
+
+    @property
+    def mode(self):
+        """The likeliest label, (…)."""
+        return self.logits.argmax(-1)
+
+    def kl_to_uniform(self):
+        """KL to 1/Y for each label, (…)."""
+        return ut.kl_cat(self.probs, self.log_probs, -math.log(self.logits.shape[-1]))
+
+
+def closed_form(q, p):
+    """Registers a function of q and p as the KL of a pair of types."""
+
+    def register(formula):
+        _FORMULAS[q, p] = formula
+        return formula
+
+    return register
+
+
+@closed_form(DiagonalGaussian, DiagonalGaussian)
+def _kl_of_gaussians(q, p):
+    return ut.kl_normal(q.m, q.v, p.m, p.v)
+
+
+def kl(q, p, z, log_q=None):
+    """KL(q ‖ p), (…): exact where the pair has a formula, else unbiased, log q(z) − log p(z).
+
+    Args:
+        z: a sample of q, (…, Z).
+        log_q: log q(z), if it came with the sample.
+    """
+    if formula := _FORMULAS.get((type(q), type(p))):
+        return formula(q, p)
+    return (q.log_prob(z) if log_q is None else log_q) - p.log_prob(z)
+
+
+def sample_and_kl(q, p):
+    """A sample z ~ q, (…, Z), and KL(q ‖ p) as `kl` gives it, (…)."""
+    if (type(q), type(p)) in _FORMULAS:
+        z = q.rsample()
+        return z, kl(q, p, z)
+    z, log_q = q.rsample_and_log_prob()
+    return z, kl(q, p, z, log_q)
