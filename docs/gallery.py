@@ -14,8 +14,9 @@ HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 sys.path.insert(0, str(HERE.parent))
 
+from codebase.command import script  # noqa: E402
 from codebase.errors import UserError  # noqa: E402
-from codebase.runs.flags import plain_parser, script  # noqa: E402
+from codebase.runs.flags import Parser  # noqa: E402
 
 VAE = "model=vae_z=10_run=0000"
 PLANE = "model=vae_z=02_run=0000"
@@ -86,7 +87,7 @@ def shrink(path, dpi):
 
 
 def main():
-    p = plain_parser("Draws the README's gallery from finished runs.")
+    p = Parser("Draws the README's gallery from finished runs.")
     p.add_argument("--checkpoints", default="checkpoints", help="folder of the runs")
     p.add_argument("--data_dir", default="data", help="folder that holds MNIST/raw")
     args = p.parse_args()

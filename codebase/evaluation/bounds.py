@@ -11,6 +11,7 @@ from codebase.evaluation.numbers import Number
 CHUNK = 1_000  # images at a time
 IMPORTANCE_SAMPLES = 1, 10, 100, 1000
 SUBSET_REPEATS = 100
+ACTIVE = 0.01  # variance of a dimension's code above which it counts
 
 
 def subset_bounds(model, x, run_iwae=True, least=1):
@@ -25,9 +26,9 @@ def subset_bounds(model, x, run_iwae=True, least=1):
         {"nelbo", "kl", …, "rec": Number, "iwae-1": Number, …} in nats; the standard error is that
         of the repeats, the estimator's own noise.
     Raises:
-        UserError: x is grey.
+        UserError: x is grey, and the model is of binary pixels.
     """
-    _refuse_grey(x)
+    _check_pixels(model, x)
     with seeded():
         rows = _repeat(lambda: model.negative_elbo_bound(x), SUBSET_REPEATS)
         names = ("nelbo", "kl", "rec") if rows.shape[1] == 3 else ("nelbo", "kl_z", "kl_y", "rec")
@@ -54,9 +55,9 @@ def image_terms(model, x):
     Returns:
         (terms, N) float64 on the CPU, in nats.
     Raises:
-        UserError: x is grey.
+        UserError: x is grey, and the model is of binary pixels.
     """
-    _refuse_grey(x)
+    _check_pixels(model, x)
     with seeded():
         parts = [torch.stack(model.negative_elbo_terms(part)) for part in x.split(CHUNK)]
     return torch.cat(parts, dim=1).cpu().double()
@@ -89,48 +90,46 @@ def full_iwae(model, x, iw, precision="fp32", progress=iter):
     Returns:
         Number, in nats.
     """
-    _refuse_grey(x)
+    _check_pixels(model, x)
     with seeded(), products(precision, x.device):
         return Number.of(
             torch.stack([model.negative_iwae_bound(i, iw)[0] for i in progress(x.split(1))]).cpu()
         )
 
 
-@torch.no_grad()
 def active_units(model, x):
-    """How many latent dimensions say anything: those whose posterior mean varies by over 0.01.
+    """How many latent dimensions say anything: those whose code varies over x by more than 0.01.
 
-    (Burda et al., 2016.)
+    (Burda et al., 2016, of the posterior's mean.)
 
     Args:
-        model: has enc(x), the posterior's mean and variance.
-        x: (N, 784) in {0, 1}.
+        model, x: as for `codes`.
     """
-    return int((posteriors(model, x)[0].var(0) > 0.01).sum())
+    return int((codes(model, x).var(0) > ACTIVE).sum())
 
 
 @torch.no_grad()
-def posteriors(model, x):
-    """Mean and variance of each image's q(z|x), or of its q(z|x, y) at the likeliest label y.
+def codes(model, x):
+    """What each image is redrawn from: the mean of q(z|x), or of q(z|x, y) at its likeliest label.
 
     Args:
-        model: has enc(x), or enc(x, y) and cls(x).
-        x: (N, 784).
+        model: a `LatentVariableModel`.
+        x: (N, 784), as `model.abilities.pixels` says.
     Returns:
-        m, v: (N, Z) each.
+        (N, Z).
     """
-    parts = []
-    for part in x.split(CHUNK):
-        label = ()
-        if hasattr(model, "cls"):
-            logits = model.cls(part)
-            label = (F.one_hot(logits.argmax(1), logits.shape[1]).to(part),)
-        parts.append(model.enc(part, *label))
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+    return torch.cat([posterior_of(model, part).mean for part in x.split(CHUNK)])
 
 
-def _refuse_grey(x):
-    if not ((x == 0) | (x == 1)).all():
+def posterior_of(model, x):
+    """q(z|x), or q(z|x, y) at each image's likeliest label y, a distribution over (B, Z)."""
+    if not model.abilities.classifier:
+        return model.posterior(x)
+    return model.posterior(x, F.one_hot(model.label_posterior(x).mode, model.y_dim).to(x))
+
+
+def _check_pixels(model, x):
+    if model.abilities.pixels == "binary" and not ((x == 0) | (x == 1)).all():
         raise UserError(
             "Bounds are evaluated on binary pixels; these are grey, and a Bernoulli likelihood of "
             "grey pixels bounds nothing. Binarize them first."

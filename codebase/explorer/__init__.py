@@ -17,7 +17,7 @@ import torch
 from codebase import utils as ut
 from codebase.data import datasets, subsets
 from codebase.errors import UserError
-from codebase.evaluation.bounds import posteriors
+from codebase.evaluation.bounds import posterior_of
 from codebase.files import disk
 from codebase.runs.saved import open_run
 
@@ -90,7 +90,8 @@ def content(opened, dataset):
 
 
 def _latents(model, dataset):
-    m, v = posteriors(model, subsets.binarized_test(dataset))
+    parts = [posterior_of(model, x) for x in subsets.binarized_test(dataset).split(1_000)]
+    m, v = torch.cat([q.mean for q in parts]), torch.cat([q.variance for q in parts])
     prior_m, prior_v = _prior_moments(model)
     columns = (t.unsqueeze(-1) for t in (m, v, prior_m, prior_v))
     kl = ut.kl_normal(*columns).mean(0)  # (Z,)
