@@ -12,7 +12,7 @@ from test_house import ROOMS
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = "run_vae.py", "run_gmvae.py", "run_ssvae.py"
 NOT_OURS = {"--logdir", "--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}
-NOT_OURS |= {"--standalone", "--nproc_per_node", "--upgrade"}
+NOT_OURS |= {"--standalone", "--nproc_per_node"}
 
 
 def text_of(page):
