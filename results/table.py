@@ -22,7 +22,7 @@ PROBLEMS = {
     "ssvae_gw=1": ("SSVAE, gw = 1", "model=ssvae_gw=001_cw=100_run=????", "test"),
 }
 
-# Public checkpoints (20,000 iterations), evaluated by this project: mean ± s.e. over them, how many.
+# Public checkpoints (20,000 iterations), evaluated by this project: mean ± s.e. and their number.
 PUBLIC = {("vae", "nelbo"): "101.49 ± 0.09 (11)", ("gmvae", "nelbo"): "99.00 ± 0.08 (9)"}
 
 

@@ -94,7 +94,7 @@ def test_the_code_for_python_users_runs(run, tmp_path):
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "nelbo: " in done.stdout
