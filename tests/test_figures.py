@@ -252,7 +252,7 @@ def test_the_command_line(run, tmp_path):
         assert complaint in line
 
 
-# The README's gallery
+# The gallery of docs/figures.md
 
 
 def test_the_gallery_is_what_its_command_writes():
@@ -261,8 +261,8 @@ def test_the_gallery_is_what_its_command_writes():
     spec = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
     gallery = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gallery)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert gallery.updated(readme) == readme
+    page = gallery.PAGE.read_text(encoding="utf-8")
+    assert gallery.updated(page) == page
     named = {name for name, _ in gallery.PICTURES}
     assert named <= set(CAPTIONS)
     files = sorted((ROOT / "docs" / "gallery").glob("*"))
