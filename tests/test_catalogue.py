@@ -15,7 +15,7 @@ from codebase.data import subsets
 from codebase.data.batches import Batches, as_pixels, one_hot, seeded_generator
 from codebase.engine.randomness import seeded
 from codebase.engine.session import Session
-from codebase.engine.stack import StackedSession
+from codebase.engine.stacked_session import StackedSession
 from codebase.files import checkpoints, records
 from codebase.models.catalogue import CATALOGUE
 from codebase.runs.saved import open_run
@@ -272,7 +272,12 @@ def test_a_model_is_added_as_the_page_says(tmp_path):
     done = subprocess.run([*command, "--k", "5"], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (project / "checkpoints" / "model=vamp_z=10_k=005_run=0000_data=digits").is_dir()
-    tests = ["tests/test_vamp.py", "tests/test_catalogue.py", "-k", "vamp and (prior or gradients or record)"]
+    tests = [
+        "tests/test_vamp.py",
+        "tests/test_catalogue.py",
+        "-k",
+        "vamp and (prior or gradients or record)",
+    ]
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *tests]
     done = subprocess.run(words, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from codebase.data.batches import Batches, seeded_generator
 from codebase.engine.session import Session
-from codebase.engine.stack import NotStackable, StackedSession
+from codebase.engine.stack import NotStackable
+from codebase.engine.stacked_session import StackedSession
 from codebase.models.base import Abilities, Model
 from codebase.train import loop
 

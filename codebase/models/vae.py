@@ -1,8 +1,9 @@
 """The variational autoencoder (Kingma & Welling, 2014), with β (Higgins et al., 2017)."""
 
 from codebase.models import nns
-from codebase.models.base import LatentVariableModel, StandardNormalPrior
+from codebase.models.base import LatentVariableModel
 from codebase.models.distributions import Bernoulli, DiagonalGaussian
+from codebase.models.priors import StandardNormalPrior
 
 
 class VAE(StandardNormalPrior, LatentVariableModel):
