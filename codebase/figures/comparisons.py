@@ -28,9 +28,10 @@ def samples_by_z(studies):
 def rate_distortion(studies):
     """rec against kl on the test set, over β."""
     points = []
-    for study in sorted(studies, key=lambda s: s.model.beta):
-        bounds = full_bounds(study.model, study.x)
-        points.append((study.model.beta, bounds["kl"].value, bounds["rec"].value))
+    for study in sorted(studies, key=lambda s: s.settings["beta"]):
+        bounds = {name: n.value for name, n in full_bounds(study.model, study.x).items()}
+        rate = sum(value for name, value in bounds.items() if name.startswith("kl"))
+        points.append((study.settings["beta"], rate, bounds["rec"]))
     beta, kl, rec = np.array(points).T
     fig = style.figure(2.8)
     ax = fig.subplots()
@@ -57,11 +58,12 @@ def rate_distortion(studies):
 def clustering_by_k(studies):
     """Agreement of components and digits over the number of components."""
     scores = {}
-    for study in sorted(studies, key=lambda s: s.model.k):
+    for study in sorted(studies, key=lambda s: s.prior.k):
         found = analysis.clustering_scores(study.components.numpy(), study.y.numpy())
-        scores[study.model.k] = found
+        scores[study.prior.k] = found
     fig = style.figure(2.2)
     ax = fig.subplots()
+    title = f"{studies[0].kind.upper()} components as clusters"
     names = "accuracy", "purity", "nmi", "ari"
     colours = style.BLUE, style.SKY, style.ORANGE, style.GREEN
     width = 0.8 / len(names)
@@ -70,6 +72,6 @@ def clustering_by_k(studies):
         bars = ax.bar(x, [s[name] for s in scores.values()], width, color=colour, label=name)
         ax.bar_label(bars, fmt="%.2f", fontsize=5.5, padding=1)
     ax.set_xticks(range(len(scores)), [f"K = {k}" for k in scores])
-    ax.set(ylabel="score, 1 is best", ylim=(0, 1.15), title="GMVAE components as clusters")
+    ax.set(ylabel="score, 1 is best", ylim=(0, 1.15), title=title)
     ax.legend(ncols=4, loc="upper center")
     return fig, {str(k): s for k, s in scores.items()}

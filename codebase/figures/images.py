@@ -11,25 +11,25 @@ from codebase.figures import analysis, style
 
 
 def samples(study):
-    probabilities = study.decode(study.sample(100))
+    codes = study.sample(100)
     fig = style.figure(2.05)
     left, right = fig.subplots(1, 2)
-    style.digits(left, probabilities, 10)
-    left.set_title("pixel probabilities")
-    style.digits(right, study.draw(probabilities), 10)
+    style.digits(left, study.decode(codes), 10)
+    left.set_title(f"pixel {study.mean_pixels}")
+    style.digits(right, study.draw(codes), 10)
     right.set_title("drawn pixels")
     return fig, {}
 
 
 def reconstructions(study):
     x = study.x[study.positions(2, each=True).T.flatten()]
-    probabilities = study.decode(study.encode(x))
-    drawn = study.draw(probabilities)
+    codes = study.encode(x)
     columns = len(x) // 2
-    rows = torch.stack([t.view(2, columns, -1) for t in (x, probabilities, drawn)], dim=1)
+    rows = [t.view(2, columns, -1) for t in (x, study.decode(codes), study.draw(codes))]
+    rows = torch.stack(rows, dim=1)
     fig = style.figure(2.35)
     ax = fig.subplots()
-    names = ["input", "probabilities", "sample"] * 2
+    names = ["input", study.mean_pixels, "sample"] * 2
     style.digits(ax, rows.flatten(0, 2), columns, row_labels=names, gaps=[2])
     fig.suptitle("Test images and their reconstructions")
     return fig, {}
@@ -37,7 +37,7 @@ def reconstructions(study):
 
 def components(study, columns=6, rows=6):
     """A mixture's component means, the most used ones first."""
-    k = study.model.k
+    k = study.prior.k
     counts = analysis.contingency(study.components.numpy(), study.y.numpy(), k=k)
     shares = counts.sum(0) / counts.sum()
     purity = counts.max(0) / counts.sum(0).clip(min=1)
@@ -46,7 +46,8 @@ def components(study, columns=6, rows=6):
     shown = order[: min(columns * rows, used)]
     texts = [f"{shares[c]:.1%}\n{counts[:, c].argmax()}: {purity[c]:.0%}" for c in shown]
     fig = style.figure(0.45 + 0.87 * -(-len(shown) // columns))
-    style.captioned(fig.subplots(), study.decode(study.prior[0][shown]), columns, texts)
+    means = study.prior.components.mean[shown]
+    style.captioned(fig.subplots(), study.decode(means), columns, texts)
     covered = shares[shown].sum()
     fig.suptitle(
         f"{len(shown)} most used of {k} components, {covered:.0%} of the test set\n"

@@ -5,7 +5,7 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.patches import Circle
+from matplotlib.patches import Ellipse
 
 from codebase.figures import analysis, style
 
@@ -20,12 +20,13 @@ def plane(study):
     ax = fig.subplots()
     _scatter(ax, z, y)
     if study.mixture:
-        ax.plot(
-            *study.prior[0].cpu().numpy().T, "+", color="black", markersize=3, markeredgewidth=0.5
-        )
+        means = study.prior.components.mean.detach().cpu().numpy()
+        ax.plot(*means.T, "+", color="black", markersize=3, markeredgewidth=0.5)
     else:
-        for radius in (1, 2, 3):
-            ax.add_patch(Circle((0, 0), radius, fill=False, linewidth=0.5, linestyle=":"))
+        centre, s = study.prior.mean.tolist(), study.prior.variance.sqrt()
+        for n in (1, 2, 3):
+            axes = (2 * n * s).tolist()
+            ax.add_patch(Ellipse(centre, *axes, fill=False, linewidth=0.5, linestyle=":"))
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     prior = "+: component means" if study.mixture else "dotted: prior's 1, 2, 3 s"
     ax.set_title(f"Posterior means of {len(y):,} images ({prior})\n{_knn(accuracy)}")
@@ -118,10 +119,10 @@ def clustering(study):
         xlabel=f"the {counts.shape[1]} components in use, by commonest digit",
         ylabel="digit",
         yticks=range(len(counts)),
-        title=f"Components as clusters, K = {study.model.k}: accuracy {scores['accuracy']:.3f},\n"
+        title=f"Components as clusters, K = {study.prior.k}: accuracy {scores['accuracy']:.3f},\n"
         f"purity {scores['purity']:.3f}, NMI {scores['nmi']:.3f}, ARI {scores['ari']:.3f}",
     )
     if counts.shape[1] <= 20:
         ax.set_xticks(range(counts.shape[1]), [])
     fig.colorbar(image, label="share of the component's images")
-    return fig, {"k": study.model.k, "used": counts.shape[1]} | scores
+    return fig, {"k": study.prior.k, "used": counts.shape[1]} | scores

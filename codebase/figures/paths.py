@@ -58,11 +58,7 @@ def traversals(study, most=20, columns=11, reach=3.0):
     """One dimension a row, the ones with the most kl first; an image's mean holds the others."""
     kl = study.kl[0].mean(0)
     order = kl.argsort(descending=True, stable=True)[:most]
-    m, v = study.prior
-    centre, s = (
-        m.mean(0),
-        (v.mean(0) + m.var(0, unbiased=False)).sqrt(),
-    )  # the prior's, by dimension
+    centre, s = study.prior.mean, study.prior.variance.sqrt()  # by dimension
     code = study.encode(study.x[:1])
     steps = torch.linspace(-reach, reach, columns, device=study.device)
     codes = code.repeat(len(order), columns, 1)  # (D, columns, …)
@@ -90,7 +86,7 @@ def traversals(study, most=20, columns=11, reach=3.0):
 
 def manifold(study, n=20):
     """z = 2: the plane decoded at the prior's quantiles, so that equal steps are equally likely."""
-    m, v = (t.cpu() for t in study.prior)
+    m, v = (t.cpu() for t in (study.gaussians.mean, study.gaussians.variance))
     p = (torch.arange(n) + 0.5) / n
     z1, z2 = (analysis.mixture_quantiles(m[:, d], v[:, d], p) for d in (0, 1))
     codes = torch.stack(torch.meshgrid(z1, z2.flip(0), indexing="xy"), dim=-1)  # (n, n, 2)

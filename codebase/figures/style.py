@@ -1,9 +1,9 @@
 """One look for every figure: its size, type and colours, grids of digits on axes, and files."""
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.style import context
 
 from codebase.figures.grids import SIDE, grid
 from codebase.files.disk import atomic
@@ -46,8 +46,8 @@ STYLE = {
 
 
 def styled():
-    """The style, for a block that draws and saves."""
-    return matplotlib.rc_context(STYLE)
+    """The style, for a block that draws and saves, whatever the user's own settings are."""
+    return context(["default", STYLE])
 
 
 def figure(height):
