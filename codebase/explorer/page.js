@@ -179,7 +179,8 @@ function prepareLatent() {
     input.addEventListener("change", () => { state.y = y; changed(); });
     $("labels").append(make("label", {}, input, String(y)));
   }
-  document.querySelectorAll(".given").forEach((e) => { e.textContent = content.labels ? "z, y" : "z"; });
+  const [open, close] = content.pixels === "binary" ? ["p(", ")"] : ["E[", "]"];
+  $("mean").textContent = `${open}x | ${content.labels ? "z, y" : "z"}${close}, pixel by pixel`;
 
   const mixture = content.components;
   $("mixture").hidden = !mixture;
@@ -217,10 +218,10 @@ function show(x) {
   $("verdict").textContent = blank ? "Draw a digit, drop an image file on the page, or take a test image." : "";
   const label = nets.classify ? classify(x, blank) : null;
   if (nets.encode) {
-    const { m } = nets.encode(x, label);
-    paint($("again"), blank ? x : nets.decode(m, label));
+    const z = nets.encode(x, label);
+    paint($("again"), blank ? x : nets.decode(z, label));
     if (blank) return;
-    goTo(m);
+    goTo(z);
     if (content.labels) {
       state.y = label;
       document.querySelector(`#labels input[value="${label}"]`).checked = true;

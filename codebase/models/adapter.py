@@ -1,5 +1,7 @@
 """The seam for models that know only the assignment: a solution in the place of our three files."""
 
+from torch.nn import Sequential, Sigmoid, Softmax
+
 from codebase import utils as ut
 from codebase.models.base import LatentVariableModel, Model, SemiSupervisedModel
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian, Mixture
@@ -36,6 +38,15 @@ class _Adapter:
 
     def loss(self, *batch):
         return self.model.loss(*batch)
+
+    def networks(self):
+        nets = {
+            "encoder": self.model.enc.net,
+            "decoder": Sequential(*self.model.dec.net, Sigmoid()),
+        }
+        if self.y_dim:
+            nets["classifier"] = Sequential(*self.model.cls.net, Softmax(-1))
+        return nets
 
     def negative_elbo_bound(self, x):
         return self.model.negative_elbo_bound(x)
