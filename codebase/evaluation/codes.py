@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from codebase.evaluation.bounds import CHUNK
+from codebase.evaluation.collapse import active
 from codebase.models.base import LatentVariableModel
 
 
@@ -35,3 +36,9 @@ def posterior_moments(
         q = model.posterior(part, *likeliest_label(model, part))
         parts.append((q.mean, q.variance))
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def active_units(model: LatentVariableModel, x: torch.Tensor) -> int:
+    """How many latent dimensions say anything of the images (N, D): see `collapse.active`."""
+    means, _ = posterior_moments(model, x)
+    return int(active(means).sum())

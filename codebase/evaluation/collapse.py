@@ -5,7 +5,6 @@ import torch
 ACTIVE = 0.01  # variance of a dimension's posterior mean above which it counts (Burda et al., 2016)
 COLLAPSED_KL = 0.1  # nats
 COLLAPSED_SHARE = 1 / 5  # of the dimensions
-RULE = "kl below {kl:g}, or fewer than {units:g} active dimensions"
 
 
 def active(means: torch.Tensor) -> torch.Tensor:
@@ -27,4 +26,5 @@ def collapsed(kl: float | None, units: float | None, z_dim: int) -> bool:
 
 def rule(z_dim: int) -> str:
     """When a posterior over Z dimensions is said to have collapsed, in words."""
-    return RULE.format(kl=COLLAPSED_KL, units=z_dim * COLLAPSED_SHARE)
+    units = z_dim * COLLAPSED_SHARE
+    return f"kl below {COLLAPSED_KL:g}, or fewer than {units:g} active dimensions"
