@@ -1,8 +1,6 @@
 """The explorer's page, in a real browser."""
 
 import json
-import subprocess
-import sys
 
 import browser as chromium
 import numpy as np
@@ -571,17 +569,6 @@ def test_a_mistake_is_one_clear_line(run, flags, complaint):
     (line,) = done.stderr.splitlines()
     assert line.startswith("run_explorer.py: error: ")
     assert complaint in line
-
-
-def test_help_needs_no_torch():
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['run_explorer.py', '--help']\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit as end: assert not end.code\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_the_checkpoint_of_another_script(run, tmp_path, mnist):

@@ -1,8 +1,8 @@
 """A page that draws with a trained model in the browser: one HTML file that needs no network.
 
-page.html holds the places that page.css, the scripts and the model's content are put into; nets.js
-is the models' arithmetic, image.js makes an MNIST-like digit of a drawing, page.js is what one
-sees. Weights travel as float16.
+page.html holds the places that page.css, the scripts and the model's content are put into: nets.js
+is the models' arithmetic, image.js makes an MNIST-like digit of a drawing, state.js, latent.js and
+own.js are what one sees and moves, page.js begins. Weights travel as float16.
 """
 
 import json

@@ -9,12 +9,15 @@ from matplotlib.figure import Figure
 
 from codebase.evaluation.collapse import active
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 # What has kl beside the dimensions: see Study.kl.
 OTHERS = {"y": "label", "k": "choice of component", "rest": "joint part"}
 
 
-def kl_bars(study):
+def kl_bars(study: Study) -> Drawn:
+    """Where the nats of the code go, dimension by dimension."""
     by_dimension = study.kl[0].mean(0)
     others = {name: float(t.mean()) for name, t in study.kl[1].items()}
     is_active = active(study.means).cpu()
@@ -71,7 +74,8 @@ def confusion(counts: torch.Tensor) -> Figure:
     return fig
 
 
-def calibration(study):
+def calibration(study: Study) -> Drawn:
+    """Whether the classifier is right as often as it is sure."""
     confidence, predicted = (t.cpu() for t in study.log_q.exp().max(1))
     right = (predicted == study.y).numpy().astype(float)
     c = analysis.calibration(confidence.double().numpy(), right)
@@ -112,7 +116,7 @@ def calibration(study):
     return fig, numbers
 
 
-def likelihood(study, shown=8):
+def likelihood(study: Study, shown: int = 8) -> Drawn:
     """log p(x) of test images, with those explained best and worst."""
     at, log_p = study.likelihoods
     order = log_p.argsort(descending=True)
@@ -138,7 +142,7 @@ def likelihood(study, shown=8):
     return fig, numbers
 
 
-def outliers(study):
+def outliers(study: Study) -> Drawn:
     """log p(x) of images of another kind beside that of test images."""
     inside = study.likelihoods[1].numpy()
     scores = {n: study.log_likelihood(x).numpy() for n, x in study.outliers.items()}

@@ -7,9 +7,11 @@ import numpy as np
 
 from codebase.evaluation.bounds import full_bounds
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 
-def samples_by_z(studies):
+def samples_by_z(studies: list[Study]) -> Drawn:
     """Samples of models that differ in the size of z, from the smallest."""
     studies = sorted(studies, key=lambda s: s.z_dim)
     fig = style.figure(0.55 + 6.6 / len(studies))
@@ -25,7 +27,7 @@ def samples_by_z(studies):
     return fig, numbers
 
 
-def rate_distortion(studies):
+def rate_distortion(studies: list[Study]) -> Drawn:
     """rec against kl on the test set, over β."""
     points = []
     for study in sorted(studies, key=lambda s: s.settings["beta"]):
@@ -55,7 +57,7 @@ def rate_distortion(studies):
     return fig, {"runs": [dict(zip(names, map(float, row), strict=True)) for row in rows]}
 
 
-def clustering_by_k(studies):
+def clustering_by_k(studies: list[Study]) -> Drawn:
     """Agreement of components and digits over the number of components."""
     scores = {}
     for study in sorted(studies, key=lambda s: s.prior.k):

@@ -8,9 +8,12 @@ import torch
 
 from codebase.data.batches import grey
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 
-def samples(study):
+def samples(study: Study) -> Drawn:
+    """Digits drawn from the prior: mean pixels, and pixels drawn."""
     codes = study.sample(100)
     fig = style.figure(2.05)
     left, right = fig.subplots(1, 2)
@@ -21,7 +24,8 @@ def samples(study):
     return fig, {}
 
 
-def reconstructions(study):
+def reconstructions(study: Study) -> Drawn:
+    """Test images, the mean pixels at their codes, and pixels drawn there."""
     x = study.x[study.positions(2, each=True).T.flatten()]
     codes = study.encode(x)
     columns = len(x) // 2
@@ -35,7 +39,7 @@ def reconstructions(study):
     return fig, {}
 
 
-def components(study, columns=6, rows=6):
+def components(study: Study, columns: int = 6, rows: int = 6) -> Drawn:
     """A mixture's component means, the most used ones first."""
     k = study.prior.k
     counts = analysis.contingency(study.components.numpy(), study.y.numpy(), k=k)
@@ -68,7 +72,8 @@ def components(study, columns=6, rows=6):
     return fig, numbers
 
 
-def class_conditional(study, columns=10):
+def class_conditional(study: Study, columns: int = 10) -> Drawn:
+    """A label a row, the same z down each column."""
     with study.seeded():
         z = study.model.sample_z(columns)
     rows = study.decode(study.with_every_label(z)).transpose(0, 1)  # (Y, columns, 784)
@@ -80,7 +85,7 @@ def class_conditional(study, columns=10):
     return fig, {}
 
 
-def style_transfer(study):
+def style_transfer(study: Study) -> Drawn:
     """A test image a row, then its z with every label."""
     x = study.x[study.positions(1, each=True).flatten()]
     z = study.encode(x)[:, : study.z_dim]
@@ -93,7 +98,7 @@ def style_transfer(study):
     return fig, {}
 
 
-def mistakes(study, columns=6, rows=4):
+def mistakes(study: Study, columns: int = 6, rows: int = 4) -> Drawn:
     """The test images the classifier is wrong about with the most confidence."""
     x = grey(study.dataset.test_x)
     q = study.log_q.double().exp().cpu()

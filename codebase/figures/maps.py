@@ -8,11 +8,13 @@ from matplotlib import patheffects
 from matplotlib.patches import Ellipse
 
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 SHOWN = 2_000  # images in a t-SNE map; its time grows a little faster than their number
 
 
-def plane(study):
+def plane(study: Study) -> Drawn:
     """z = 2: the test set's posterior means, over the prior."""
     z, y = study.means.cpu().numpy(), study.y.numpy()
     accuracy = analysis.knn_accuracy(z, y)
@@ -33,7 +35,8 @@ def plane(study):
     return fig, {"knn_accuracy": accuracy}
 
 
-def pca(study):
+def pca(study: Study) -> Drawn:
+    """The plane along which posterior means vary most."""
     from sklearn.decomposition import PCA
 
     at = study.positions(SHOWN)
@@ -51,7 +54,8 @@ def pca(study):
     return fig, numbers | {"explained_variance": share.tolist()}
 
 
-def tsne(study):
+def tsne(study: Study) -> Drawn:
+    """A map that keeps neighbours together."""
     from sklearn.manifold import TSNE
 
     at = study.positions(SHOWN)
@@ -104,7 +108,7 @@ def _scatter(ax, points, labels):
         )
 
 
-def clustering(study):
+def clustering(study: Study) -> Drawn:
     """Which digits the mixture's components hold."""
     clusters, y = study.components.numpy(), study.y.numpy()
     scores = analysis.clustering_scores(clusters, y)

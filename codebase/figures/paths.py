@@ -6,12 +6,14 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 import torch
 
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 PAIRS = (0, 6), (1, 7), (2, 3), (4, 9), (5, 8)
 STEPS = 9
 
 
-def interpolation(study):
+def interpolation(study: Study) -> Drawn:
     """Between test images of different digits, straight above and along the arc below."""
     first = study.positions(1, each=True).flatten()
     rows, names = [], []
@@ -33,7 +35,7 @@ def interpolation(study):
     return fig, {}
 
 
-def arithmetic(study, lessons=((4, 9), (3, 8)), each=4):
+def arithmetic(study: Study, lessons: tuple = ((4, 9), (3, 8)), each: int = 4) -> Drawn:
     """Images of one digit, moved by the mean difference in code to another digit."""
     t = torch.linspace(0, 1.5, 7, device=study.device)
     rows, names = [], []
@@ -54,7 +56,7 @@ def arithmetic(study, lessons=((4, 9), (3, 8)), each=4):
     return fig, {}
 
 
-def traversals(study, most=20, columns=11, reach=3.0):
+def traversals(study: Study, most: int = 20, columns: int = 11, reach: float = 3.0) -> Drawn:
     """One dimension a row, the ones with the most kl first; an image's mean holds the others."""
     kl = study.kl[0].mean(0)
     order = kl.argsort(descending=True, stable=True)[:most]
@@ -84,7 +86,7 @@ def traversals(study, most=20, columns=11, reach=3.0):
     return fig, {}
 
 
-def manifold(study, n=20):
+def manifold(study: Study, n: int = 20) -> Drawn:
     """z = 2: the plane decoded at the prior's quantiles, so that equal steps are equally likely."""
     m, v = (t.cpu() for t in (study.gaussians.mean, study.gaussians.variance))
     p = (torch.arange(n) + 0.5) / n

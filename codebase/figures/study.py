@@ -1,5 +1,6 @@
 """A trained model looked at through its test set: codes, kl, likelihoods, computed once."""
 
+from contextlib import AbstractContextManager
 from functools import cached_property
 
 import torch
@@ -67,7 +68,7 @@ class Study:
         """Their labels, (N,), on the CPU."""
         return self.dataset.test_y.cpu()
 
-    def seeded(self):
+    def seeded(self) -> AbstractContextManager:
         """No gradients, and the study's seed, for a block."""
         return seeded(self.seed)
 
@@ -107,7 +108,9 @@ class Study:
     def _parts(self, code):
         return code.split([self.z_dim, self.y_dim], dim=-1) if self.y_dim else (code,)
 
-    def blend(self, a, b, t, spherical: bool = False) -> torch.Tensor:
+    def blend(
+        self, a: torch.Tensor, b: torch.Tensor, t: float, spherical: bool = False
+    ) -> torch.Tensor:
         """The code at t of the way from a to b; spherical: along the arc in z (see `slerp`)."""
         if not spherical:
             return analysis.lerp(a, b, t)

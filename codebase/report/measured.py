@@ -31,7 +31,7 @@ class Report:
     figure: Path | None  # of β
 
     @property
-    def comparable(self):
+    def comparable(self) -> bool:
         """Whether the reference bands apply."""
         return _comparable(self.args, self.dataset)
 
