@@ -15,7 +15,7 @@ from throwaway import FullVAE, GreyVAE
 
 from codebase.data import subsets
 from codebase.errors import UserError
-from codebase.figures import book, grid, style
+from codebase.figures import book, grid, outliers, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import checkpoints, records
@@ -180,8 +180,8 @@ def test_codes_are_posterior_means_and_pictures_the_likelihood_s(kind, digits):
     assert (drawn.unique().tolist() == [0, 1]) == (kind == "full")
     error = (drawn - expected).mean().abs()
     assert error < 6 * 0.5 / drawn.numel() ** 0.5
-    for name, outliers in subject.outliers.items():
-        binary = ((outliers == 0) | (outliers == 1)).all()
+    for name, x in outliers.images(subject).items():
+        binary = ((x == 0) | (x == 1)).all()
         assert binary == (kind == "full" or name.startswith("noise")), name
 
 

@@ -9,67 +9,46 @@ from matplotlib.figure import Figure
 
 from codebase.data import datasets
 from codebase.errors import UserError
-from codebase.figures import charts, comparisons, images, maps, paths, style
+from codebase.figures import charts, comparisons, images, maps, outliers, paths, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import disk, records
 from codebase.models.distributions import Mixture
 from codebase.runs.saved import SavedRun, open_run
 
-
-def _coded(s):
-    return s.abilities.reconstructions
-
-
-def _plane(s):
-    return _coded(s) and s.z_dim == 2
-
-
-def _flat(s):
-    return _coded(s) and s.z_dim > 2
-
-
-def _mixture(s):
-    return _coded(s) and s.mixture
-
-
-def _bounded(s):
-    return s.abilities.bounds
-
-
-# Each with what a study must have for it; in the order a reader meets them.
+# Each with the traits that a study must have for it; in the order a reader meets them.
 FIGURES = {
-    "samples": (images.samples, lambda s: s.abilities.samples),
-    "reconstructions": (images.reconstructions, _coded),
-    "components": (images.components, _mixture),
-    "class_conditional": (images.class_conditional, lambda s: s.y_dim and s.abilities.samples),
-    "style_transfer": (images.style_transfer, lambda s: s.y_dim and _coded(s)),
-    "kl_per_dimension": (charts.kl_bars, _coded),
-    "traversals": (paths.traversals, _coded),
-    "interpolation": (paths.interpolation, _coded),
-    "arithmetic": (paths.arithmetic, _coded),
-    "map": (maps.plane, _plane),
-    "manifold": (paths.manifold, lambda s: _plane(s) and not s.y_dim and s.gaussians is not None),
-    "pca": (maps.pca, _flat),
-    "tsne": (maps.tsne, _flat),
-    "clustering": (maps.clustering, _mixture),
-    "calibration": (charts.calibration, lambda s: s.abilities.classifier),
-    "mistakes": (images.mistakes, lambda s: s.abilities.classifier),
-    "likelihood": (charts.likelihood, _bounded),
-    "outliers": (charts.outliers, _bounded),
+    "samples": (images.samples, {"samples"}),
+    "reconstructions": (images.reconstructions, {"reconstructions"}),
+    "components": (images.components, {"reconstructions", "mixture"}),
+    "class_conditional": (images.class_conditional, {"samples", "labels"}),
+    "style_transfer": (images.style_transfer, {"reconstructions", "labels"}),
+    "kl_per_dimension": (charts.kl_bars, {"reconstructions"}),
+    "traversals": (paths.traversals, {"reconstructions"}),
+    "interpolation": (paths.interpolation, {"reconstructions"}),
+    "arithmetic": (paths.arithmetic, {"reconstructions"}),
+    "map": (maps.plane, {"reconstructions", "plane"}),
+    "manifold": (paths.manifold, {"samples", "plane", "no labels", "gaussians"}),
+    "pca": (maps.pca, {"reconstructions", "space"}),
+    "tsne": (maps.tsne, {"reconstructions", "space"}),
+    "clustering": (maps.clustering, {"reconstructions", "mixture"}),
+    "calibration": (charts.calibration, {"classifier"}),
+    "mistakes": (images.mistakes, {"classifier"}),
+    "likelihood": (charts.likelihood, {"bounds"}),
+    "outliers": (outliers.chart, {"bounds"}),
 }
-# Each with the setting it compares runs by, which are alike in the others, and what they must have.
+# Each with the traits, and the setting it compares runs by, which are alike in the others.
 COMPARISONS = {
-    "samples_by_z": (comparisons.samples_by_z, "z", lambda s: s.abilities.samples and _bounded(s)),
-    "rate_distortion": (comparisons.rate_distortion, "beta", _bounded),
-    "clustering_by_k": (comparisons.clustering_by_k, "k", _mixture),
+    "samples_by_z": (comparisons.samples_by_z, {"samples", "bounds"}, "z"),
+    "rate_distortion": (comparisons.rate_distortion, {"bounds"}, "beta"),
+    "clustering_by_k": (comparisons.clustering_by_k, {"reconstructions", "mixture"}, "k"),
 }
 NUMBERS, INDEX = "numbers.json", "index.md"
 
 
 def applicable(study: Study) -> list[str]:
     """Names of the figures that mean something for a model, by what it declares."""
-    return [name for name, (_, applies) in FIGURES.items() if applies(study)]
+    return [name for name, (_, traits) in FIGURES.items() if traits <= study.traits]
 
 
 def draw(study: Study, folder: Path, only: Sequence[str] = ()) -> int:
@@ -96,8 +75,8 @@ def compare(studies: list[Study], folder: Path, only: Sequence[str] = ()) -> int
     """
     wanted = {
         f"{name}_{kind}": (name, group)
-        for name, (_, setting, applies) in COMPARISONS.items()
-        for kind, group in alike(list(filter(applies, studies)), setting).items()
+        for name, (_, traits, setting) in COMPARISONS.items()
+        for kind, group in alike([s for s in studies if traits <= s.traits], setting).items()
         if not only or name in only
     }
     return _write(wanted, folder, "Runs side by side")

@@ -140,36 +140,3 @@ def likelihood(study: Study, shown: int = 8) -> Drawn:
         "max": float(log_p.max()),
     }
     return fig, numbers
-
-
-def outliers(study: Study) -> Drawn:
-    """log p(x) of images of another kind beside that of test images."""
-    inside = study.likelihoods[1].numpy()
-    scores = {n: study.log_likelihood(x).numpy() for n, x in study.outliers.items()}
-    aurocs = {name: analysis.auroc(inside, log_p) for name, log_p in scores.items()}
-    costs = {"test images": -inside} | {name: -log_p for name, log_p in scores.items()}
-    scale = "linear"  # a density of grey pixels may be above 1
-    if study.abilities.pixels == "binary":
-        scale, costs = "log", {name: cost.clip(min=1) for name, cost in costs.items()}
-    everything = np.concatenate(list(costs.values()))
-    spaced = np.geomspace if scale == "log" else np.linspace
-    bins = spaced(everything.min(), everything.max(), 60)
-    fig = style.figure(2.5)
-    ax = fig.subplots()
-    colours = style.BLUE, style.VERMILLION, style.BLACK, style.ORANGE, style.GREEN, style.PURPLE
-    for colour, (name, cost) in zip(colours, costs.items(), strict=False):
-        filled = name == "test images"
-        label = name if filled else f"{name}: AUROC {aurocs[name]:.3f}"
-        look = {"alpha": 0.6} if filled else {"histtype": "step", "linewidth": 1.2}
-        weights = np.full(len(cost), 1 / len(cost))
-        ax.hist(cost, bins, weights=weights, color=colour, label=label, **look)
-    ax.set(
-        xscale=scale,
-        xlabel="−log p(x), nats",
-        ylabel="share of the images",
-        title="Outliers scored by log p(x)",
-    )
-    ax.set_ylim(top=1.5 * ax.get_ylim()[1])  # room for the legend
-    ax.legend(loc="upper left")
-    means = {name: float(log_p.mean()) for name, log_p in scores.items()}
-    return fig, {"auroc": aurocs, "mean_log_p": means | {"test images": float(inside.mean())}}

@@ -21,7 +21,7 @@ def plane(study: Study) -> Drawn:
     fig = style.figure(3.4)
     ax = fig.subplots()
     _scatter(ax, z, y)
-    if study.mixture:
+    if "mixture" in study.traits:
         means = study.prior.components.mean.detach().cpu().numpy()
         ax.plot(*means.T, "+", color="black", markersize=3, markeredgewidth=0.5)
     else:
@@ -30,7 +30,7 @@ def plane(study: Study) -> Drawn:
             axes = (2 * n * s).tolist()
             ax.add_patch(Ellipse(centre, *axes, fill=False, linewidth=0.5, linestyle=":"))
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
-    prior = "+: component means" if study.mixture else "dotted: prior's 1, 2, 3 s"
+    prior = "+: component means" if "mixture" in study.traits else "dotted: prior's 1, 2, 3 s"
     ax.set_title(f"Posterior means of {len(y):,} images ({prior})\n{_knn(accuracy)}")
     return fig, {"knn_accuracy": accuracy}
 

@@ -1,13 +1,14 @@
 """A trained model looked at through its test set: codes, kl, likelihoods, computed once."""
 
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from functools import cached_property
 
 import torch
 
 from codebase import utils as ut
 from codebase.data import subsets
-from codebase.data.batches import CLASSES, binarize, grey, seeded_generator
+from codebase.data.batches import CLASSES, grey, seeded_generator
 from codebase.data.datasets import Dataset
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import CHUNK
@@ -52,6 +53,23 @@ class Study:
         self.abilities = model.abilities
         self.z_dim, self.y_dim = model.z_dim, model.y_dim
         self.device = dataset.test_x.device
+
+    @cached_property
+    def traits(self) -> set[str]:
+        """What there is to draw: the model's abilities, and what its labels, z and prior are like.
+
+        Besides the abilities' names: "labels" or "no labels", "plane" (Z = 2), "space" (Z > 2),
+        "mixture" and "gaussians", of which the prior is or consists.
+        """
+        found = {name for name, able in asdict(self.abilities).items() if able is True}
+        found.add("labels" if self.y_dim else "no labels")
+        if self.z_dim >= 2:
+            found.add("plane" if self.z_dim == 2 else "space")
+        if isinstance(self.prior, Mixture):
+            found.add("mixture")
+        if self.gaussians is not None:
+            found.add("gaussians")
+        return found
 
     @property
     def mean_pixels(self) -> str:
@@ -148,14 +166,9 @@ class Study:
         return self.model.prior()
 
     @property
-    def mixture(self) -> bool:
-        """Whether the prior is a mixture, of `prior.k` components."""
-        return isinstance(self.prior, Mixture)
-
-    @property
     def gaussians(self) -> DiagonalGaussian | None:
         """What the prior is a mixture of, or is, over (K, Z) or (1, Z); None: of no Gaussians."""
-        parts = self.prior.components if self.mixture else self.prior
+        parts = self.prior.components if isinstance(self.prior, Mixture) else self.prior
         if not isinstance(parts, DiagonalGaussian):
             return None
         moments = parts.mean.detach(), parts.variance.detach()
@@ -222,22 +235,3 @@ class Study:
         """Positions of 1,000 test images and their log p(x): (n,), (n,)."""
         at = self.positions(1_000)
         return at, self.log_likelihood(self.x[at])
-
-    @cached_property
-    def outliers(self) -> dict[str, torch.Tensor]:
-        """Images of other kinds, of the model's pixels, by name: {name: (n, D)}.
-
-        Test images turned by a quarter; noise that draws every pixel on its own, with the mean
-        that pixel has over the test set; and what other datasets there are.
-        """
-        with self.seeded():
-            mean = self.x.mean(0).expand(500, -1)
-            noise = torch.bernoulli(mean)
-        turned = self.x[self.positions(500)].view(-1, 28, 28).rot90(dims=(1, 2)).flatten(1)
-        found = {"turned by 90°": turned, "noise of the same pixel means": noise}
-        for name, x in self.others.items():
-            drawn = grey(x[:500])
-            if self.abilities.pixels == "binary":
-                drawn = binarize(x.cpu()[:500], seeded_generator(self.seed))
-            found[name] = drawn.to(self.device)
-        return found
