@@ -1,10 +1,12 @@
 """Write explore.html, a page that draws with a trained model in the browser, for trained runs."""
 
-from codebase.runs.flags import number, plain_parser, script
+from codebase.command import script
+from codebase.flag import number
+from codebase.runs.flags import Parser
 
 
 def main():
-    p = plain_parser(__doc__)
+    p = Parser(__doc__)
     p.add_argument("runs", nargs="+", metavar="RUN", help="a run's name in checkpoints/, or folder")
     p.add_argument("--step", type=number(int, 0), help="of the checkpoint (default: the last)")
     p.add_argument("--data_dir", default="data", help="folder of the datasets")

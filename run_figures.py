@@ -1,10 +1,12 @@
 """Draws what finished runs have learned: samples, latent maps, kl, calibration, outliers."""
 
-from codebase.runs.flags import number, plain_parser, script
+from codebase.command import script
+from codebase.flag import number
+from codebase.runs.flags import Parser
 
 
 def main():
-    p = plain_parser(__doc__)
+    p = Parser(__doc__)
     add = p.add_argument
     add("runs", nargs="+", metavar="RUN", help="a run's name, or its folder")
     add("--out", default="figures", help="folder of the figures that compare several runs")

@@ -1,6 +1,7 @@
 """Write what the assignment asks to hand in, from the runs on disk: tables, pictures, β, pairs."""
 
-from codebase.runs.flags import report_parser, script
+from codebase.command import script
+from codebase.runs.flags import report_parser
 
 
 def main():

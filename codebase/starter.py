@@ -11,6 +11,7 @@ from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
 from codebase.files import checkpoints, disk, logs
 from codebase.files.logs import log_summaries as log_summaries
+from codebase.models.adapter import adapted
 
 
 def get_mnist_data(device, use_test_subset=True, *, data_dir="data"):
@@ -35,7 +36,7 @@ def get_mnist_data(device, use_test_subset=True, *, data_dir="data"):
 def evaluate_lower_bound(model, labeled_test_subset, run_iwae=True):
     """Prints the bounds of `subset_bounds`, in the starter code's words, and returns them."""
     x, _ = labeled_test_subset
-    numbers = subset_bounds(model, x, run_iwae)
+    numbers = subset_bounds(adapted(model), x, run_iwae)
     words = {"nelbo": "NELBO", "kl": "KL", "kl_z": "KL_Z", "kl_y": "KL_Y", "rec": "Rec"}
     terms = [f"{word}: {numbers[name].value}" for name, word in words.items() if name in numbers]
     print("*" * 80, "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET", "*" * 80, sep="\n")
@@ -48,7 +49,7 @@ def evaluate_lower_bound(model, labeled_test_subset, run_iwae=True):
 
 def evaluate_classifier(model, test_set):
     """Prints the accuracy on (grey X_test, y_test), in the starter code's words, and returns it."""
-    numbers, _ = classification(model, *test_set)
+    numbers, _ = classification(adapted(model), *test_set)
     print("*" * 80, "CLASSIFICATION EVALUATION ON ENTIRE TEST SET", "*" * 80, sep="\n")
     print(f"Test set classification accuracy: {numbers['accuracy'].value}")
     return numbers["accuracy"]

@@ -1,19 +1,12 @@
-"""The one training loop."""
+"""train() of the contract, and the one loop that it shares with every script."""
 
 import math
 import time
-import zlib
 from dataclasses import dataclass
 
-import torch
-
 from codebase.engine.clock import Stopwatch
-from codebase.engine.graph import captured
-from codebase.engine.randomness import set_random_state
-from codebase.engine.session import Training
+from codebase.engine.session import Session
 from codebase.engine.signals import noted_signals
-from codebase.errors import UserError
-from codebase.files import checkpoints
 from codebase.starter import reset_weights
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
@@ -89,7 +82,7 @@ def train(
     _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr)
     if reinitialize:
         model.apply(reset_weights)
-    training = Training(
+    session = Session(
         model,
         train_loader,
         labeled_subset,
@@ -97,137 +90,62 @@ def train(
         writer,
         y_status,
         lr=lr,
+        precision=precision,
+        graph=graph,
         state_path=state_path,
         on_checkpoint=on_checkpoint,
     )
-    return loop(
-        training.step(precision),
-        [training],
-        tqdm,
-        iter_max,
-        iter_save,
-        graph=graph,
-        save_every_seconds=save_every_seconds,
-        on_step=on_step,
-    )
+    return loop(session, tqdm, iter_max, iter_save, save_every_seconds, on_step)
 
 
 def loop(
-    step,
-    trainings,
+    session,
     tqdm,
     iter_max=math.inf,
     iter_save=math.inf,
-    *,
-    graph=False,
     save_every_seconds=math.inf,
     on_step=None,
-    on_failure=None,
 ):
     """Takes step after step, and looks at their numbers every LOOK_EVERY of them.
 
     Args:
-        step: a `engine.step.Step` for these trainings.
-        trainings: a `Training` each of the models that it trains, all from the same iteration on.
-            One that fails keeps no other back.
-        on_failure: called with each training that fails.
+        session: a `Session`, or a `StackedSession`.
         The others as for `train`.
     Returns:
         Trained.
     Raises:
-        UserError, OSError: every training has failed; the first one's reason.
+        UserError, OSError: the session has failed.
         SystemExit: after a signal.
     """
-    advance = captured(step) if graph else step
-    _take_up_noise(trainings)
-    for training in trainings:
-        training.model.train()
-    i = start = trainings[0].start
-    clock, saved_at, unlooked = Stopwatch(), time.monotonic(), []
+    session.begin()
+    i, clock, saved_at = session.start, Stopwatch(), time.monotonic()
     total = None if iter_max == math.inf else iter_max
-    with noted_signals() as received, tqdm(total=total, initial=start) as bar, clock:
+    with noted_signals() as received, tqdm(total=total, initial=i) as bar, clock:
         while i < iter_max:
             i += 1
-            values, x, y = advance()
-            unlooked.append((values, step.stream.drawn()))
+            session.note(session.step())
             bar.update(1)
 
             stopped = bool(received)  # a signal after this line stops the next step
             checkpoint = stopped or i == iter_max or i % iter_save == 0
             if checkpoint or i % LOOK_EVERY == 0:
-                bar.set_postfix(_look(trainings, step, i, unlooked, x, y, on_failure))
-                unlooked.clear()
+                latest = session.look(i)
+                bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in latest.items()})
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
-                        _save(trainings, step, i, checkpoint, stopped, on_failure)
+                        session.save(i, checkpoint, stopped)
                     saved_at = time.monotonic()
             if on_step:
                 on_step(clock.so_far())
-            if stopped or all(training.failure for training in trainings):
+            if stopped or session.failure:
                 break
-    alive = [training.model.name for training in trainings if not training.failure]
-    if not (alive or (received and on_failure)):
-        raise trainings[0].failure
     if received:
-        if alive:
-            others = f" and beside it for {len(alive) - 1} other runs" if alive[1:] else ""
-            path = checkpoints.model_path(alive[0], i)
-            print(f"Stopped by {received[0].name} at iteration {i}; saved in {path}{others}.")
+        print(f"Stopped by {received[0].name} at iteration {i}; {session.saved_in(i)}.")
         raise SystemExit(128 + received[0])
-    return Trained(i, i - start, clock.seconds, len(trainings))
-
-
-def _take_up_noise(trainings):
-    """Sets torch's generators to where the first training has them, whatever was drawn since.
-
-    Trainings that go on in other company than before may all have saved the same place; there
-    they would meet the same noise again, so another is drawn from their names and the iteration.
-    """
-    company = [training.model.name for training in trainings]
-    if all(training.goes_on_with(company) for training in trainings):
-        set_random_state(trainings[0].random)
-    else:
-        torch.manual_seed(zlib.crc32(f"{company} {trainings[0].start}".encode()))
-
-
-def _look(trainings, step, i, unlooked, x, y, on_failure):
-    """Has each training look at its own part; what of the latest numbers the bar shows."""
-    values, drawn = zip(*unlooked, strict=True)
-    # (n, T) or (models, n, T): everything since the last look, in one transfer.
-    values, norms = torch.stack(values, dim=-2).cpu(), step.gradient_norms()
-
-    def look(training, k):
-        rows = [dict(zip(step.tags, row, strict=True)) for row in step.part(values, k).tolist()]
-        own_x, own_y = step.part(x, k), step.part(y, k)
-        return training.look(i, rows, norms[k], own_x, own_y, lambda row: step.part(drawn[row], k))
-
-    found = _each(trainings, look, on_failure)
-    means = {tag: sum(row[tag] for row in found) / len(found) for tag in (found or [{}])[0]}
-    return {tag.split("/")[-1]: f"{value:.2f}" for tag, value in means.items()}
-
-
-def _save(trainings, step, i, checkpoint, stopped, on_failure):
-    moments, company = step.moments(), [training.model.name for training in trainings]
-
-    def save(training, k):
-        training.save(i, moments[k], company, checkpoint, stopped)
-
-    _each(trainings, save, on_failure)
-
-
-def _each(trainings, do, on_failure):
-    """What do(training, its number) gives for each that has not failed, in that or before."""
-    found = []
-    for k, training in enumerate(trainings):
-        if training.failure is None:
-            try:
-                found.append(do(training, k))
-            except (UserError, OSError) as failure:
-                training.failure = failure
-                if on_failure:
-                    on_failure(training)
-    return found
+    if session.failure:
+        raise session.failure
+    return Trained(i, i - session.start, clock.seconds, session.models)
 
 
 def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):

@@ -1,6 +1,6 @@
-"""Draws the README's gallery from finished runs, and writes it into the README.
+"""Draws the gallery of docs/figures.md from finished runs, and writes it into that page.
 
-python docs/gallery.py                 # draws docs/gallery/*.png and rewrites README.md
+python docs/gallery.py                 # draws docs/gallery/*.png and rewrites docs/figures.md
 python docs/gallery.py --checkpoints DIR   # from runs in another folder
 
 It draws from the runs named below, trained on MNIST at the defaults but for what their names say. A
@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
+PAGE = HERE / "figures.md"
 sys.path.insert(0, str(HERE.parent))
 
+from codebase.command import script  # noqa: E402
 from codebase.errors import UserError  # noqa: E402
-from codebase.runs.flags import plain_parser, script  # noqa: E402
+from codebase.runs.flags import Parser  # noqa: E402
 
 VAE = "model=vae_z=10_run=0000"
 PLANE = "model=vae_z=02_run=0000"
@@ -24,7 +25,7 @@ TEN = "model=gmvae_z=10_k=010_run=0000"
 SSVAE = "model=ssvae_gw=001_cw=100_run=0000"
 BY_Z = [f"model=vae_z={z:02d}_run=0000" for z in (2, 5, 10, 20)]
 BY_BETA = [VAE, *(f"model=vae_z=10_run=0000_beta={b}" for b in (0.1, 0.5, 2, 4, 10))]
-# In the README's order, two in a row: the figure, and the run or runs it is of.
+# In the page's order, two in a row: the figure, and the run or runs it is of.
 PICTURES = [
     ("reconstructions", VAE),
     ("samples_by_z", BY_Z),
@@ -61,7 +62,7 @@ def markdown():
         file = HERE / "gallery" / f"{name}.png"
         if not file.exists():
             continue
-        path = file.relative_to(README.parent).as_posix()
+        path = file.relative_to(PAGE.parent).as_posix()
         cells.append(
             f'<td width="{100 // COLUMNS}%" valign="top"><img src="{path}" alt="{title}"><br>'
             f"<b>{title}.</b> {caption}{run}</td>\n"
@@ -70,9 +71,9 @@ def markdown():
     return "<table>\n" + "".join(f"<tr>\n{''.join(row)}</tr>\n" for row in rows) + "</table>\n"
 
 
-def updated(readme):
-    """The README's text with the gallery as it is now."""
-    before, rest = readme.split(MARKS[0])
+def updated(page):
+    """The page's text with the gallery as it is now."""
+    before, rest = page.split(MARKS[0])
     _, after = rest.split(MARKS[1])
     return before + MARKS[0] + markdown() + MARKS[1] + after
 
@@ -86,7 +87,7 @@ def shrink(path, dpi):
 
 
 def main():
-    p = plain_parser("Draws the README's gallery from finished runs.")
+    p = Parser("Draws the gallery of docs/figures.md from finished runs.")
     p.add_argument("--checkpoints", default="checkpoints", help="folder of the runs")
     p.add_argument("--data_dir", default="data", help="folder that holds MNIST/raw")
     args = p.parse_args()
@@ -113,7 +114,7 @@ def main():
             style.save(fig, HERE / "gallery", name, kinds=["png"])
         shrink(HERE / "gallery" / f"{name}.png", style.DPI)
         print(name)
-    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

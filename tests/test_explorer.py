@@ -16,7 +16,7 @@ from codebase import utils as ut
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.errors import UserError
-from codebase.evaluation.codes import posterior_moments
+from codebase.evaluation.codes import posterior_of
 from codebase.explorer.networks import FUNCTIONS
 from codebase.files import checkpoints, disk
 from codebase.models.gmvae import GMVAE
@@ -56,7 +56,8 @@ def lively(model):
 
 def opened(model, folder=None, step=1):
     """The model as `open_run` gives it."""
-    return SavedRun(folder, model.eval(), step, "digits")
+    kind = type(model).__name__.lower()
+    return SavedRun(folder, model.eval(), step, "digits", kind=kind)
 
 
 @pytest.fixture(scope="module")
@@ -203,11 +204,12 @@ def test_posteriors_are_at_the_likeliest_label(digits):
     torch.manual_seed(0)
     model = lively(SSVAE(z_dim=3))
     x = subsets.binarized_test(digits)
-    m, v = posterior_moments(model, x)
+    q = posterior_of(model, x)
     for i in (0, 100, 449):
         y = model.cls(x[i]).argmax().item()
-        for found, expected in zip((m, v), model.enc(x[i : i + 1], *labels(model, y)), strict=True):
-            torch.testing.assert_close(found[i], expected[0])
+        m, v = model.enc(x[i : i + 1], *labels(model, y))
+        torch.testing.assert_close(q.mean[i], m[0])
+        torch.testing.assert_close(q.variance[i], v[0])
 
 
 def test_a_weight_that_float16_cannot_hold_is_refused(digits):

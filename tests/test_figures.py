@@ -247,7 +247,7 @@ def test_a_run_is_studied_as_it_was_trained(name, here):
         assert (study.name, study.kind, study.seed) == (name, name.split("=")[1].split("_")[0], 3)
         assert study.dataset.name == "digits"
         assert study.settings["z"] == model.z_dim
-        assert study.settings["beta"] == study.model.beta == model.beta
+        assert study.settings.get("beta", 1.0) == study.model.beta == model.beta
         assert study.abilities == model.abilities  # with gw = 0 those of a classifier
 
 
@@ -306,7 +306,7 @@ def test_the_command_line(run, tmp_path):
         assert complaint in line
 
 
-# The README's gallery
+# The gallery of docs/figures.md
 
 
 def test_the_gallery_is_what_its_command_writes():
@@ -315,8 +315,8 @@ def test_the_gallery_is_what_its_command_writes():
     spec = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery.py")
     gallery = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gallery)
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert gallery.updated(readme) == readme
+    page = gallery.PAGE.read_text(encoding="utf-8")
+    assert gallery.updated(page) == page
     named = {name for name, _ in gallery.PICTURES}
     assert named <= set(CAPTIONS)
     files = sorted((ROOT / "docs" / "gallery").glob("*"))

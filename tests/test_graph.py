@@ -13,8 +13,9 @@ from codebase import train
 from codebase.data import subsets
 from codebase.data.batches import Batches, seeded_generator
 from codebase.data.stream import Stream
+from codebase.engine import session
 from codebase.engine.graph import WARM_UP, CapturedStep, captured
-from codebase.engine.step import Step, adam
+from codebase.engine.step import Step
 from codebase.evaluation.bounds import subset_bounds
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
@@ -68,8 +69,7 @@ def built(kind, device="cpu"):
 
 def stepping(kind, digits, device="cpu"):
     """A plain step on 250 images: epochs are minibatches of 97, 97 and 56."""
-    model = built(kind, device)
-    return Step(model, adam(model), stream_of(kind, digits, device))
+    return Step(built(kind, device), stream_of(kind, digits, device))
 
 
 def loader_of(digits, device="cpu"):
@@ -150,7 +150,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits, mon
 
     expected = fit(built(kind), 25)
     device = StandIn()
-    monkeypatch.setattr(train, "captured", lambda step: CapturedStep(step, device))
+    monkeypatch.setattr(session, "captured", lambda step: CapturedStep(step, device))
     for iter_max in (11, 25):
         model = built(kind)
         if iter_max > 11:

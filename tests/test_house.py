@@ -9,8 +9,8 @@ SCRIPTS = sorted(ROOT.glob("run_*.py"))
 MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: what lies in a room uses only its own room and those that stand before it.
 ROOMS = (
-    *("errors", "utils", "models", "files", "data", "engine", "evaluation", "starter", "train"),
-    *("runs", "figures", "tasks", "explorer", "report"),
+    *("errors", "flag", "utils", "models", "files", "data", "engine", "evaluation", "starter"),
+    *("train", "runs", "figures", "tasks", "explorer", "report", "command"),
 )
 
 

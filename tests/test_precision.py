@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from codebase.engine import precision
 from codebase.engine.precision import products, resolve
-from codebase.engine.step import adam, update
+from codebase.engine.step import Step
 from codebase.errors import UserError
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
@@ -70,10 +70,10 @@ def test_bf16_changes_the_loss_by_its_rounding_only(case):
 
 def test_weights_gradients_and_moments_stay_float32(case):
     model, batch = case
-    optimizer = adam(model)
-    summaries = update(model, optimizer, batch, "bf16")
+    step = Step(model, None, precision="bf16")
+    summaries = step.update(batch)
     trained = [p for p in model.parameters() if p.requires_grad]
-    moments = [m for state in optimizer.state.values() for m in state.values()]
+    moments = [m for state in step.optimizers["model"].state.values() for m in state.values()]
     assert {t.dtype for t in [*trained, *moments, *summaries.values()]} == {torch.float32}
     assert {p.grad.dtype for p in trained if p.grad is not None} == {torch.float32}
 

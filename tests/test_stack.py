@@ -21,8 +21,8 @@ from codebase.data.batches import Batches, seeded_generator
 from codebase.data.stream import Stream
 from codebase.engine import stack
 from codebase.engine.graph import CapturedStep, captured
-from codebase.engine.session import Training
-from codebase.engine.step import update
+from codebase.engine.session import Session, take_up_noise
+from codebase.engine.stack import StackedSession
 from codebase.errors import UserError
 from codebase.evaluation.bounds import full_bounds
 from codebase.files import checkpoints
@@ -52,15 +52,19 @@ def training(kind, digits, seed=0, writer=None, device="cpu", **options):
     labelled = labelled_of(kind, digits, device)
     y_status = "none" if labelled is None else "semisup"
     model = built(kind, seed).to(device)
-    return Training(model, loader, labelled, device, writer, y_status, **options)
+    return Session(model, loader, labelled, device, writer, y_status, **options)
 
 
 def trainings(kind, digits, models=MODELS, **options):
     return [training(kind, digits, seed, **options) for seed in range(models)]
 
 
+def step_of(together, **options):
+    return StackedSession(together, **options).step
+
+
 def fit(together, iter_max, **options):
-    return train.loop(stack.step_of(together), together, quiet, iter_max, **options)
+    return train.loop(StackedSession(together, **options), quiet, iter_max)
 
 
 def weights(together):
@@ -79,23 +83,25 @@ def same_noise(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_noise):
     """From one and the same minibatch and noise: the same terms, moments and weights."""
-    together = stack.step_of(trainings(kind, digits), lr=3e-4)
+    together = step_of(trainings(kind, digits), lr=3e-4)
     alone = trainings(kind, digits, lr=3e-4)
     for _ in range(3):
         _, _, batch = together.stream.draw()
-        found = update(together.model, together.optimizer, batch)
+        found = together.update(batch)
         for k, own in enumerate(alone):
-            expected = update(own.model, own.optimizer, [t[k] for t in batch])
+            expected = own.step.update([t[k] for t in batch])
             assert found.keys() == expected.keys()
             for tag in expected:
                 torch.testing.assert_close(found[tag][k], expected[tag], rtol=1e-4, atol=1e-4)
-            (norm,) = own.step().gradient_norms()
+            (norm,) = own.step.gradient_norms()
             assert together.gradient_norms()[k] == pytest.approx(norm, rel=1e-4)
-            moments = own.optimizer.state_dict()["state"]
-            assert together.moments()[k].keys() == moments.keys()
+            moments = own.step.moments()[0]["model"]
+            assert together.moments()[k]["model"].keys() == moments.keys()
             for number, of_parameter in moments.items():
                 for key, t in of_parameter.items():
-                    assert (together.moments()[k][number][key] - t).norm() <= 1e-4 * t.norm()
+                    assert (
+                        together.moments()[k]["model"][number][key] - t
+                    ).norm() <= 1e-4 * t.norm()
             for p, q in zip(trained(together.model), trained(own.model), strict=True):
                 # Adam's first steps are as long as lr, in a direction that rounding may choose
                 # where the gradient is next to nothing.
@@ -105,14 +111,14 @@ def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_
 @pytest.mark.parametrize("kind", KINDS)
 def test_bf16_rounds_as_alone(kind, digits, here, same_noise):
     """Distances of the first step's gradients from those in fp32."""
-    _, _, batch = stack.step_of(trainings(kind, digits)).stream.draw()
+    _, _, batch = step_of(trainings(kind, digits)).stream.draw()
     gradients = {}
     for precision in ("fp32", "bf16"):
-        own = training(kind, digits, 1)
-        update(own.model, own.optimizer, [t[1] for t in batch], precision)
+        own = training(kind, digits, 1, precision=precision)
+        own.step.update([t[1] for t in batch])
         gradients[precision] = [p.grad for p in trained(own.model) if p.grad is not None]
-    together = stack.step_of(trainings(kind, digits), precision="bf16")
-    update(together.model, together.optimizer, batch, together.precision)
+    together = step_of(trainings(kind, digits), precision="bf16")
+    together.update(batch)
     found = [p.grad[1] for p in together.model.parameters() if p.grad is not None]
     distances = []
     for g, alone, exact in zip(found, gradients["bf16"], gradients["fp32"], strict=True):
@@ -129,7 +135,7 @@ def trained(model):
 def test_every_model_draws_noise_of_its_own(digits, here):
     """Equal models on equal minibatches: their bounds differ by the noise alone."""
     equal = [training("vae", digits, seed=0) for _ in range(MODELS)]
-    step = stack.step_of(equal)
+    step = step_of(equal)
     x, _, _ = step.stream.draw()
     x = x[:1].expand_as(x)
     with torch.no_grad():
@@ -140,7 +146,7 @@ def test_every_model_draws_noise_of_its_own(digits, here):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_model_meets_every_image_in_an_order_of_its_own(kind, digits, here):
     """An epoch is three minibatches; the first is in the order it would have alone."""
-    stream = stack.step_of(trainings(kind, digits)).stream
+    stream = step_of(trainings(kind, digits)).stream
     alone = [t.stream for t in trainings(kind, digits)]
     for epoch in range(2):
         positions = []
@@ -162,8 +168,8 @@ def test_every_model_meets_every_image_in_an_order_of_its_own(kind, digits, here
 
 def test_a_stack_of_one_is_a_plain_training(digits, here):
     (one,) = together = trainings("vae", digits, models=1)
-    step, plain = stack.step_of(together), training("vae", digits)
-    other = plain.step()
+    step, plain = step_of(together), training("vae", digits)
+    other = plain.step
     for _ in range(5):
         torch.manual_seed(1)
         values, x, _ = step()
@@ -232,20 +238,20 @@ def test_a_loss_that_cannot_be_batched_is_refused_and_nothing_has_changed(digits
     before, state = weights(together), together[0].stream.loader.generator.get_state()
     torch.manual_seed(3)
     with pytest.raises(ValueError, match="item"):
-        stack.step_of(together)
+        step_of(together)
     assert torch.initial_seed() == 3
     drawn = torch.rand(1)
     torch.manual_seed(3)
     assert torch.equal(torch.rand(1), drawn)
     assert same(before, weights(together))
     assert torch.equal(together[0].stream.loader.generator.get_state(), state)
-    done = train.loop(together[1].step(), [together[1]], quiet, 2)
+    done = train.loop(together[1], quiet, 2)
     assert done.step == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_in_a_step_waits_for_the_device(kind, digits, here):
-    step = stack.step_of(trainings(kind, digits))
+    step = step_of(trainings(kind, digits))
     with NoWaiting():
         for _ in range(4):
             step()
@@ -253,7 +259,7 @@ def test_nothing_in_a_step_waits_for_the_device(kind, digits, here):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stacked_step_can_be_replayed(kind, digits, here):
-    plain, wrapped = (stack.step_of(trainings(kind, digits)) for _ in range(2))
+    plain, wrapped = (step_of(trainings(kind, digits)) for _ in range(2))
     device = StandIn()
     found = []
     for step, inner in ((plain, plain), (CapturedStep(wrapped, device), wrapped)):
@@ -288,7 +294,7 @@ def test_in_other_company_noise_is_not_met_again(digits, here):
             path.write_bytes(content)
         again = [training("vae", digits, s, state_path=paths[s]) for s in company]
         torch.manual_seed(99)  # whatever was drawn since, as by another run that is refused
-        train._take_up_noise(again)
+        take_up_noise(again)
         drawn.append(torch.rand(1).item())
     assert len(set(drawn)) == 6
     torch.set_rng_state(torch.load(paths[0], weights_only=True)["random"]["cpu"])
@@ -299,7 +305,7 @@ def test_trainings_that_have_come_to_other_iterations_are_not_stacked(digits, he
     apart = trainings("vae", digits, models=2)
     apart[1].start = 3
     with pytest.raises(ValueError, match="same iteration"):
-        stack.step_of(apart)
+        step_of(apart)
 
 
 def test_files_hold_one_model_each(digits, here):
@@ -308,7 +314,7 @@ def test_files_hold_one_model_each(digits, here):
     ]
     fit(together, 2)
     alone = training("vae", digits, 9, state_path=here / "resume-9.pt")
-    train.loop(alone.step(), [alone], quiet, 2)
+    train.loop(alone, quiet, 2)
     for name in ("resume-{}.pt", "checkpoints/m{}/model-00002.pt"):
         size, expected = (len((here / name.format(i)).read_bytes()) for i in (3, 9))
         assert size == pytest.approx(expected, rel=0.01)
@@ -349,11 +355,11 @@ def test_one_that_breaks_keeps_no_other_back(digits, here):
     fit(whole, 60)
     shutil.rmtree(here / "checkpoints")
     together = trainings("vae", digits)
-    step = stack.step_of(together)
+    session = StackedSession(together)
     with torch.no_grad():
         together[1].model.dec.net[4].bias[0] = math.nan
     torch.manual_seed(5)
-    done = train.loop(step, together, quiet, 60)
+    done = train.loop(session, quiet, 60)
     assert done.step == 60
     assert [t.failure is None for t in together] == [True, False, True]
     assert "iteration 1: gen/" in str(together[1].failure)
@@ -383,20 +389,19 @@ def test_a_disk_that_fails_one_keeps_no_other_back(digits, here):
 
 def test_a_signal_is_heeded_though_all_have_failed(digits, here):
     together = trainings("vae", digits, models=2)
-    step = stack.step_of(together)
+    session = StackedSession(together, on_failure=lambda session: None)
+    undisturbed = session.step
 
-    undisturbed = step.take
-
-    def take(sources):
+    def step():
         signal.raise_signal(signal.SIGTERM)
-        return undisturbed(sources)
+        return undisturbed()
 
-    step.take = take
+    session.step = step
     for own in together:
         with torch.no_grad():
             own.model.dec.net[4].bias[0] = math.nan
     with pytest.raises(SystemExit) as stopped:
-        train.loop(step, together, quiet, 60, on_failure=lambda training: None)
+        train.loop(session, quiet, 60)
     assert stopped.value.code == 128 + signal.SIGTERM
 
 
@@ -415,7 +420,7 @@ def test_stacked_models_learn_what_models_alone_do(digits, here):
     together, alone = (trainings("vae", digits, models=8) for _ in range(2))
     fit(together, 150)
     for own in alone:
-        train.loop(own.step(), [own], quiet, 150)
+        train.loop(own, quiet, 150)
     bounds = [[full_bounds(t.model, x)["nelbo"].value for t in some] for some in (together, alone)]
     se = math.sqrt(sum(statistics.variance(values) / 8 for values in bounds))
     assert abs(statistics.fmean(bounds[0]) - statistics.fmean(bounds[1])) < 5 * se
@@ -424,20 +429,21 @@ def test_stacked_models_learn_what_models_alone_do(digits, here):
 
 def test_models_that_cannot_be_stacked_are_trained_one_after_the_other(digits, capsys):
     class Run:
-        args = Namespace(lr=1e-3, precision="fp32")
+        args = Namespace(lr=1e-3, graph=0)
+        settings = Namespace(precision="fp32")
 
         def __init__(self, name):
             self.name = name
 
-        def loop(self, step, trainings, on_failure):
-            return train.loop(step, trainings, quiet, 2, on_failure=on_failure)
+        def pace(self):
+            return quiet, 2
 
     together, reported = trainings("vae", digits), []
     for own in together:
         own.model.__class__ = Asking
-    task = replicates.Task(None, None, lambda run, model: reported.append((run, model)))
+    task = Namespace(report=lambda run, model: reported.append((run, model)))
     runs = [Run(f"m{seed}") for seed in range(MODELS)]
-    replicates._fit_as_one(task, dict(zip(runs, together, strict=True)))
+    replicates._as_one(list(zip(runs, together, strict=True)), task)
     assert [run for run, _ in reported] == runs
     assert [model for _, model in reported] == [own.model for own in together]
     assert [run.trained.models for run in runs] == [1, 1, 1]
@@ -454,7 +460,7 @@ def test_a_graph_of_a_stack_computes_what_its_plain_steps_do(kind, precision, di
     on_gpu, rows = digits.to("cuda"), []
     for wrap in (lambda step: step, captured):
         together = trainings(kind, on_gpu, device="cuda")
-        step = wrap(stack.step_of(together, precision=precision))
+        step = wrap(step_of(together, precision=precision))
         torch.manual_seed(1)
         rows.append([tuple(t.clone() for t in step()) for _ in range(20)])
     assert "cannot be captured" not in capsys.readouterr().out

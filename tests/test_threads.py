@@ -32,7 +32,7 @@ def torchs_own(monkeypatch):
     ],
 )
 def test_threads_go_to_free_cores(torchs_own, asked, free, taken):
-    cores.take(asked, free)
+    cores.use(asked, free)
     assert torchs_own == [taken]
 
 
@@ -54,14 +54,14 @@ def test_what_this_process_computes_leaves_its_core_free():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how busy its cores are")
 def test_what_another_process_computes_is_not_free():
     """Idle seconds and other processes' seconds cannot add up to more than the cores."""
-    cores = torch.multiprocessing.cpu_count()
+    count = torch.multiprocessing.cpu_count()
     other = multiprocessing.get_context("spawn").Process(target=burn, args=(2.0,))
     with cores.FreeCores() as free:
         began = time.perf_counter()
         other.start()
         other.join()
         seconds = time.perf_counter() - began
-    assert free.count <= cores - 2.0 / seconds + 0.1
+    assert free.count <= count - 2.0 / seconds + 0.1
 
 
 def test_where_the_system_does_not_say(monkeypatch):

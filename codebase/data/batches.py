@@ -7,8 +7,8 @@ CLASSES = 10
 
 
 def grey(x):
-    """uint8 pixels as float32 in [0, 1]."""
-    return x.float() / 255
+    """uint8 pixels as float32 in [0, 1]; others as they are."""
+    return x.float() / 255 if x.dtype == torch.uint8 else x
 
 
 def binarize(x, generator=None):
@@ -24,6 +24,11 @@ def binarize(x, generator=None):
         # One of 0 … 254 is below g with probability g/255 exactly, in a fifth of bernoulli's time.
         return (torch.empty_like(x).random_(0, 255, generator=generator) < x).float()
     return torch.bernoulli(x, generator=generator)
+
+
+def as_pixels(x, pixels, generator=None):
+    """Grey images as a model takes them: "grey", or "binary", drawn anew (see `binarize`)."""
+    return grey(x) if pixels == "grey" else binarize(x, generator)
 
 
 def one_hot(y):
@@ -72,16 +77,16 @@ class Batches:
         self.place += self.batch_size
         return self.drawn
 
-    def take(self, positions):
-        """The minibatch at those positions (…, B): binary x (…, B, 784) float32, y (…, B, …)."""
+    def at(self, positions, pixels="binary"):
+        """The minibatch at those positions (…, B): x (…, B, 784) float32, y (…, B, …)."""
         rows = positions.flatten()
         # index_select copies row by row, which is faster than indexing.
         x, y = (t.index_select(0, rows).unflatten(0, positions.shape) for t in (self.x, self.y))
-        return binarize(x, self.generator), y
+        return as_pixels(x, pixels, self.generator), y
 
     def draw(self):
         """The next minibatch."""
-        return self.take(self.next())
+        return self.at(self.next())
 
     def state_dict(self):
         """Tensors and numbers that `load_state_dict` continues from, bit for bit."""

@@ -2,19 +2,21 @@
 
 import itertools
 
-from codebase.data.batches import Batches, binarize
+from codebase.data.batches import Batches, as_pixels
 
 
 class Stream:
-    """The training minibatches of a run, endless and binary.
+    """The training minibatches of a run, endless.
 
     Args:
         loader: a `Batches`, or any iterable of (grey x, y).
         labelled: None, (xl, yl), or a `Batches` of them; redrawn every time like the rest.
+        pixels: "binary", drawn anew every time, or "grey".
     """
 
-    def __init__(self, loader, labelled, device):
+    def __init__(self, loader, labelled, device, pixels="binary"):
         self.loader, self.labelled, self.device = loader, labelled, device
+        self.pixels = pixels
         self.own = isinstance(loader, Batches)
         self.generator = loader.generator if self.own else None
         self.epochs = None if self.own else _endless(loader)
@@ -30,25 +32,25 @@ class Stream:
         sources = [self.loader.next() if self.own else next(self.epochs)]
         return sources + [part.next() for part in self.parts() if part is not self.loader]
 
-    def take(self, sources):
+    def at(self, sources):
         """x (B, 784), y (B,) and what model.loss takes, (x,) or (x, xl, yl), from a `next`."""
         if self.own:
-            x, y = self.loader.take(sources[0])
+            x, y = self.loader.at(sources[0], self.pixels)
         else:
             x, y = sources[0]
-            x, y = binarize(x.to(self.device).flatten(1)), y.to(self.device)
+            x, y = as_pixels(x.to(self.device).flatten(1), self.pixels), y.to(self.device)
         if self.labelled is None:
             return x, y, (x,)
         if isinstance(self.labelled, Batches):
-            xl, yl = self.labelled.take(sources[1])
+            xl, yl = self.labelled.at(sources[1], self.pixels)
         else:
             xl, yl = self.labelled
-            xl = binarize(xl, self.generator)
+            xl = as_pixels(xl, self.pixels, self.generator)
         return x, y, (x, xl, yl)
 
     def draw(self):
         """The next minibatch."""
-        return self.take(self.next())
+        return self.at(self.next())
 
     def drawn(self):
         """Positions in the dataset of the last minibatch's images; None for a foreign loader."""

@@ -39,7 +39,7 @@ def _dealt(y, n, seed):
     return torch.from_numpy(dealt[np.argsort(y[dealt], kind="stable")])
 
 
-def test_subset(dataset, pixels="binary"):
+def test_subset(dataset, pixels="binary"):  # noqa: PT028 — no test in spite of its name
     """The 100 test images bounds are evaluated on, (100, 784), and their one-hot labels (100, 10).
 
     Args:
@@ -83,7 +83,7 @@ def labelled(dataset, n=100, label_seed=0, seed=0):
     return Batches(xl, yl, 100, seeded_generator(seed + 1, xl.device))
 
 
-def test_images(dataset, pixels="binary"):
+def test_images(dataset, pixels="binary"):  # noqa: PT028
     """All test images, (N, 784) float32: grey, or binarized once by a generator seeded 0."""
     return grey(dataset.test_x) if pixels == "grey" else binarized_test(dataset)
 

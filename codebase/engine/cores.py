@@ -43,7 +43,7 @@ def _seconds():
     return time.perf_counter(), time.process_time(), idle
 
 
-def take(asked, free=None):
+def use(asked, free=None):
     """Sets torch's number of threads: the one asked for, or if 0 torch's own, of free cores only.
 
     Args:

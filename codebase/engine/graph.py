@@ -50,7 +50,7 @@ class CapturedStep:
             self._capture(sizes, sources)
         if sizes not in self.graphs:
             self.latest = None
-            return self.device.aside(lambda: self.step.take(sources))
+            return self.device.aside(lambda: self.step(sources))
         return self._replay(sizes, sources)
 
     def _capture(self, sizes, sources):
@@ -59,7 +59,7 @@ class CapturedStep:
             p.grad = None  # so that the graph's gradients lie in its own memory
 
         def step():
-            taken = self.step.take(buffers)
+            taken = self.step(buffers)
             return *taken, [p.grad for p in self.parameters]
 
         try:

@@ -9,15 +9,15 @@ from codebase.files import checkpoints
 ADVICE = "Start anew with --overwrite 1."
 
 
-def save(path, step, model, moments, stream, company):
-    """Writes everything the iterations after `step` depend on, atomically.
+def save(path, iteration, model, moments, stream, company):
+    """Writes everything the iterations after this one depend on, atomically.
 
     Args:
-        moments: Adam's state, by the parameter's number.
+        moments: Adam's state, {player: {parameter's number: state}}.
         company: names of the models that shared its noise.
     """
     state = {
-        "step": step,
+        "step": iteration,
         "threads": torch.get_num_threads(),
         "model": model.state_dict(),
         "optimizer": moments,
@@ -45,26 +45,31 @@ def read(path):
     return state
 
 
-def restore(path, model, optimizer, stream):
-    """Puts what `save` wrote back into its arguments and torch's generators.
+def restore(path, step):
+    """Puts what `save` wrote back into a `Step`, its model and stream, and torch's generators.
 
-    The optimizer keeps its own settings; its moments and step counts are the file's.
+    The optimizers keep their own settings; their moments and step counts are the file's.
 
     Returns:
-        The step it was saved after, and the company it was in.
+        The iteration it was saved after, and the company it was in.
     Raises:
         UserError: as `read`, and when the state is that of another training.
     """
     state, advice = read(path), f"{checkpoints.others(path)} {ADVICE}"
     try:
-        checkpoints.fit(model, state["model"], path, advice)
-        _restore_moments(optimizer, state["optimizer"])
-        stream.load_state_dict(state["stream"])
+        checkpoints.fill(step.model, state["model"], path, advice)
+        moments = state["optimizer"]
+        if not moments.keys() <= step.optimizers.keys():
+            moments = {"model": moments}  # as it was written when no model had several players
+        for player, optimizer in step.optimizers.items():
+            _restore_moments(optimizer, moments.get(player, {}))
+        step.stream.load_state_dict(state["stream"])
         set_random_state(state["random"])
+        step.model.steps_taken.fill_(state["step"])
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise UserError(f"{path} is not the state of this training ({reason}).{advice}") from error
-    return state["step"], state.get("company", [model.name])  # earlier files name none
+    return state["step"], state.get("company", [step.model.name])  # earlier files name none
 
 
 def _restore_moments(optimizer, moments):

@@ -1,31 +1,40 @@
 """One model in training: its numbers looked at and logged, its state saved."""
 
 import math
+import zlib
 
 import torch
 
 from codebase.data.stream import Stream
 from codebase.engine import resume
-from codebase.engine.randomness import random_state
-from codebase.engine.step import Step, adam
+from codebase.engine.graph import captured
+from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.step import Step
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, records
 from codebase.files.logs import log_summaries
+from codebase.models.adapter import adapted
 
 
-class Training:
+class Session:
     """A model in training: where its minibatches come from, its numbers go and its files lie.
+
+    The loop calls `begin`, then `step` and `note` at every iteration, `look` and `save` at some.
 
     Args:
         The same as for `train`.
     Attributes:
-        stream, optimizer: of its minibatches and steps.
+        step: a `Step`, or what replays it.
         start: the iteration it goes on from.
-        failure: the UserError or OSError that ended it, or None.
+        company: names of the models that it shared its noise with so far.
+        failure: the UserError or OSError that ended it while others went on, or None.
+        models: how many are trained, one.
     Raises:
         UserError: the file at state_path is of another training, or no folder can be made.
         ValueError: a state_path without `Batches`.
     """
+
+    models = 1
 
     def __init__(
         self,
@@ -37,32 +46,72 @@ class Training:
         y_status="none",
         *,
         lr=1e-3,
+        precision="fp32",
+        graph=False,
         state_path=None,
         on_checkpoint=None,
     ):
-        self.semisup = y_status == "semisup"
-        self.model, self.writer, self.failure = model, writer, None
+        self.model, self.writer, self.failure = adapted(model), writer, None
         self.state_path, self.on_checkpoint = state_path, on_checkpoint
-        self.stream = Stream(train_loader, labeled_subset if self.semisup else None, device)
+        self.semisup = y_status == "semisup"
+        labelled = labeled_subset if self.semisup else None
+        pixels = self.model.abilities.pixels
+        self.stream = Stream(train_loader, labelled, device, pixels)
         if state_path and not self.stream.own:
-            raise ValueError("state_path needs a train_loader that is a data.Batches")
-        self.optimizer = adam(model, lr)
-        self.start = 0
+            raise ValueError("state_path needs a train_loader that is a data.batches.Batches")
+        self.plain_step = Step(self.model, self.stream, lr, precision)
+        self.start, self.company = 0, [model.name]
         if state_path and state_path.exists():
-            restored = resume.restore(state_path, model, self.optimizer, self.stream)
-            self.start, self.company = restored
+            self.start, self.company = resume.restore(state_path, self.plain_step)
         self.random = random_state()
+        self.step = captured(self.plain_step) if graph else self.plain_step
+        self._notes = []
         disk.make_folder(checkpoints.model_path(model.name, 0).parent)
 
-    def step(self, precision="fp32"):
-        """The `engine.step.Step` that trains it alone."""
-        return Step(self.model, self.optimizer, self.stream, precision)
+    def begin(self):
+        """Sets torch's generators to where this session has them, and the model to training."""
+        take_up_noise([self])
+        self.model.train()
 
-    def goes_on_with(self, company):
-        """Whether it has been with those and no others so far, so that its noise is theirs."""
-        return not self.start or self.company == company
+    def note(self, taken):
+        """Keeps what a step handed back until it is looked at; nothing waits for the device."""
+        values, x, y = taken
+        self._notes.append((values, self.stream.drawn()))
+        self._latest = x, y
 
-    def look(self, step, rows, grad_norm, x, y, drawn):
+    def look(self, iteration):
+        """Judges and logs the numbers noted since the last look, in one transfer.
+
+        Returns:
+            The latest summaries.
+        Raises:
+            UserError: a number was not finite.
+        """
+        values, drawn = zip(*self._notes, strict=True)
+        self._notes = []
+        (norm,) = self.plain_step.gradient_norms()
+        rows = named(self.plain_step.tags, torch.stack(values).cpu())
+        return self.judge(iteration, rows, norm, *self._latest, drawn)
+
+    def save(self, iteration, checkpoint, stopped=False):
+        """Saves the state to go on from, and at a checkpoint the weights.
+
+        Args:
+            stopped: whether the training ends here, before its end.
+        Raises:
+            UserError: a weight is not finite, so that no such file replaces a good one; or a file
+                cannot be written.
+        """
+        (moments,) = self.plain_step.moments()
+        self.write(iteration, moments, [self.model.name], checkpoint, stopped)
+
+    def saved_in(self, iteration):
+        """Where the checkpoint of an iteration lies, in words."""
+        return f"saved in {checkpoints.model_path(self.model.name, iteration)}"
+
+    # A part of the above that a session of several models does for each.
+
+    def judge(self, iteration, rows, grad_norm, x, y, drawn):
         """Logs the latest summaries, once every number since the last look was finite.
 
         If one was not, the minibatch that broke is written down, for replay.
@@ -73,7 +122,7 @@ class Training:
                 it; a broken gradient between two looks breaks the weights, so that the next
                 iteration's terms tell.
             x, y: the latest unlabelled minibatch.
-            drawn: gives the positions of a row's minibatch in the training set, or None.
+            drawn: of each row the positions of its minibatch in the training set, or None.
         Returns:
             The latest summaries.
         Raises:
@@ -83,10 +132,12 @@ class Training:
         summaries["train/grad_norm"] = grad_norm
         broken = [i for i, row in enumerate(rows) if not all(map(math.isfinite, row.values()))]
         if broken:
-            self._break(step - len(rows) + 1 + broken[0], broken[0], rows, drawn)
-        if self.semisup:
-            summaries["class/acc"] = _accuracy(self.model, x, y)
-        log_summaries(self.writer, summaries, step)
+            self._break(iteration - len(rows) + 1 + broken[0], broken[0], rows, drawn)
+        if self.semisup and self.model.abilities.classifier:
+            with torch.no_grad():
+                right = self.model.label_posterior(x).mode == y
+            summaries["class/acc"] = right.float().mean().item()
+        log_summaries(self.writer, summaries, iteration)
         return summaries
 
     def _break(self, iteration, row, rows, drawn):
@@ -94,37 +145,54 @@ class Training:
         # Loss and gradient are last to blame: they go wrong because a term does.
         terms = [tag for tag in wrong if not tag.startswith("train/")] or list(wrong)[:1]
         message = _stopped(iteration, ", ".join(f"{tag} is {wrong[tag]}" for tag in terms))
-        if drawn(row) is not None:
+        if drawn[row] is not None:
             path = checkpoints.ROOT / self.model.name / f"nonfinite-{iteration:05d}.json"
             replay = {"iteration": iteration, "terms": terms}
-            replay["train_positions"] = drawn(row).tolist()
+            replay["train_positions"] = drawn[row].tolist()
             if row:
-                replay["train_positions_before"] = drawn(row - 1).tolist()
+                replay["train_positions_before"] = drawn[row - 1].tolist()
             records.write(path, replay)
             message += f" The minibatch's positions in the training set are in {path}."
         raise UserError(message)
 
-    def save(self, step, moments, company, checkpoint, stopped=False):
-        """Saves the state to go on from, and at a checkpoint the weights.
+    def write(self, iteration, moments, company, checkpoint, stopped):
+        """Writes checkpoint, log and state, in this order.
 
         Args:
-            moments: Adam's state, by the parameter's number.
+            moments: Adam's state, {player: {parameter's number: state}}.
             company: names of the models that share its noise.
-            stopped: whether the training ends here, before its end; nobody is called then.
-        Raises:
-            UserError: a weight is not finite, so that no such file replaces a good one; or a file
-                cannot be written.
+            checkpoint: whether the weights are saved too, and `on_checkpoint` told, unless the
+                training was stopped.
         """
         if not torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all():
-            raise UserError(_stopped(step, "a weight is not finite"))
+            raise UserError(_stopped(iteration, "a weight is not finite"))
         if checkpoint:
-            checkpoints.save(checkpoints.model_path(self.model.name, step), self.model.state_dict())
+            path = checkpoints.model_path(self.model.name, iteration)
+            checkpoints.save(path, self.model.state_dict())
             if self.on_checkpoint and not stopped:
-                self.on_checkpoint(step)
+                self.on_checkpoint(iteration)
         if self.writer is not None:
             self.writer.flush()
         if self.state_path:  # last: what it has gone past is not done again
-            resume.save(self.state_path, step, self.model, moments, self.stream, company)
+            resume.save(self.state_path, iteration, self.model, moments, self.stream, company)
+
+
+def take_up_noise(sessions):
+    """Sets torch's generators to where the first session has them, whatever was drawn since.
+
+    Sessions that go on in other company than before may all have saved the same place; there
+    they would meet the same noise again, so another is drawn from their names and the iteration.
+    """
+    company = [session.model.name for session in sessions]
+    if all(not session.start or session.company == company for session in sessions):
+        set_random_state(sessions[0].random)
+    else:
+        torch.manual_seed(zlib.crc32(f"{company} {sessions[0].start}".encode()))
+
+
+def named(tags, values):
+    """Rows of numbers, (n, T), as [{tag: number}]."""
+    return [dict(zip(tags, row, strict=True)) for row in values.tolist()]
 
 
 def _stopped(iteration, reason):
@@ -132,9 +200,3 @@ def _stopped(iteration, reason):
         f"Training stopped at iteration {iteration}: {reason}. "
         "The checkpoints saved before are intact; a smaller --lr usually helps."
     )
-
-
-@torch.no_grad()
-def _accuracy(model, x, y):
-    """Share of the unlabelled minibatch that the classifier gets right."""
-    return (model.cls(x).argmax(-1) == y).float().mean().item()

@@ -6,36 +6,57 @@ from codebase.engine.precision import products
 
 
 class Step:
-    """Draws a minibatch and minimizes its loss by a step of Adam.
+    """Draws a minibatch and has each player minimize its loss by a step of Adam.
 
     A subclass may train several models by one step; what it hands over has the model as its first
     dimension then, and `part` takes it apart.
 
     Args:
-        model, optimizer, precision: as for `update`.
+        model: a `models.base.Model`.
         stream: a `data.stream.Stream`.
+        lr: Adam's learning rate.
+        precision: of the products in the loss: "fp32", "tf32" or "bf16".
     Attributes:
+        optimizers: {player: its Adam}.
         tags: of the summaries.
     """
 
-    def __init__(self, model, optimizer, stream, precision="fp32"):
-        self.model, self.optimizer, self.stream = model, optimizer, stream
-        self.precision, self.tags = precision, []
+    def __init__(self, model, stream, lr=1e-3, precision="fp32"):
+        self.model, self.stream, self.precision, self.tags = model, stream, precision, []
+        self.optimizers = {name: adam(own, lr) for name, own in model.players().items()}
 
-    def __call__(self):
+    def __call__(self, sources=None):
         """Takes a step.
 
+        Args:
+            sources: where the minibatch lies (see `Stream.at`); None: the stream's next.
         Returns:
             The summaries in the order of the tags, (T,), and the unlabelled minibatch's x and y.
         """
-        return self.take(self.stream.next())
-
-    def take(self, sources):
-        """The step on the minibatch that lies at sources (see `data.stream.Stream.take`)."""
-        x, y, batch = self.stream.take(sources)
-        summaries = update(self.model, self.optimizer, batch, self.precision)
+        x, y, batch = self.stream.at(sources or self.stream.next())
+        summaries = self.update(batch)
         self.tags = list(summaries)
         return torch.stack(list(summaries.values()), dim=-1), x, y
+
+    def update(self, batch):
+        """Forward, backward and Adam on a minibatch, for one player after the other.
+
+        Returns:
+            {tag: scalar}, detached.
+        """
+        self.model.advance()
+        summaries, alone = {}, len(self.optimizers) == 1
+        for player, optimizer in self.optimizers.items():
+            asked = {} if alone else {"player": player}
+            with products(self.precision, batch[0].device):
+                loss, found = self.model.loss(*batch, **asked)
+            optimizer.zero_grad(set_to_none=True)
+            # Of several, each moves its own parameters only.
+            loss.backward(inputs=None if alone else optimizer.param_groups[0]["params"])
+            optimizer.step()
+            found = tensors(found, loss)
+            summaries |= {tag: value.detach() for tag, value in found.items()}
+        return summaries
 
     def part(self, found, k):
         """What of it is model k's."""
@@ -47,22 +68,8 @@ class Step:
         return [torch.nn.utils.get_total_norm(gradients).item()]
 
     def moments(self):
-        """Adam's state for each model, by the parameter's number."""
-        return [self.optimizer.state_dict()["state"]]
-
-
-def update(model, optimizer, batch, precision="fp32"):
-    """One step: forward, backward, Adam.
-
-    Returns:
-        The loss's summaries, detached.
-    """
-    with products(precision, batch[0].device):
-        loss, summaries = model.loss(*batch)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return {tag: value.detach() for tag, value in tensors(summaries, loss).items()}
+        """Adam's state for each model: {player: {parameter's number: state}}."""
+        return [{name: own.state_dict()["state"] for name, own in self.optimizers.items()}]
 
 
 def tensors(summaries, like):
@@ -74,9 +81,9 @@ def tensors(summaries, like):
     }
 
 
-def adam(model, lr=1e-3):
-    """Adam with the default betas over what the model trains, fused where torch has that."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def adam(parameters, lr=1e-3):
+    """Adam with the default betas, fused where torch has that."""
+    parameters = list(parameters)
     device = parameters[0].device.type
     fused = device in ("cpu", "cuda")
     return torch.optim.Adam(parameters, lr=lr, fused=fused, capturable=device == "cuda")

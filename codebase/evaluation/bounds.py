@@ -1,7 +1,6 @@
 """Bounds by the assignment's protocol, with standard errors, in bounded memory."""
 
 import torch
-from torch.nn import functional as F
 
 from codebase.engine.precision import products
 from codebase.engine.randomness import seeded
@@ -25,9 +24,9 @@ def subset_bounds(model, x, run_iwae=True, least=1):
         {"nelbo", "kl", …, "rec": Number, "iwae-1": Number, …} in nats; the standard error is that
         of the repeats, the estimator's own noise.
     Raises:
-        UserError: x is grey.
+        UserError: x is grey, and the model is of binary pixels.
     """
-    _refuse_grey(x)
+    _check_pixels(model, x)
     with seeded():
         rows = _repeat(lambda: model.negative_elbo_bound(x), SUBSET_REPEATS)
         names = ("nelbo", "kl", "rec") if rows.shape[1] == 3 else ("nelbo", "kl_z", "kl_y", "rec")
@@ -54,9 +53,9 @@ def image_terms(model, x):
     Returns:
         (terms, N) float64 on the CPU, in nats.
     Raises:
-        UserError: x is grey.
+        UserError: x is grey, and the model is of binary pixels.
     """
-    _refuse_grey(x)
+    _check_pixels(model, x)
     with seeded():
         parts = [torch.stack(model.negative_elbo_terms(part)) for part in x.split(CHUNK)]
     return torch.cat(parts, dim=1).cpu().double()
@@ -89,48 +88,15 @@ def full_iwae(model, x, iw, precision="fp32", progress=iter):
     Returns:
         Number, in nats.
     """
-    _refuse_grey(x)
+    _check_pixels(model, x)
     with seeded(), products(precision, x.device):
         return Number.of(
             torch.stack([model.negative_iwae_bound(i, iw)[0] for i in progress(x.split(1))]).cpu()
         )
 
 
-@torch.no_grad()
-def active_units(model, x):
-    """How many latent dimensions say anything: those whose posterior mean varies by over 0.01.
-
-    (Burda et al., 2016.)
-
-    Args:
-        model: has enc(x), the posterior's mean and variance.
-        x: (N, 784) in {0, 1}.
-    """
-    return int((posteriors(model, x)[0].var(0) > 0.01).sum())
-
-
-@torch.no_grad()
-def posteriors(model, x):
-    """Mean and variance of each image's q(z|x), or of its q(z|x, y) at the likeliest label y.
-
-    Args:
-        model: has enc(x), or enc(x, y) and cls(x).
-        x: (N, 784).
-    Returns:
-        m, v: (N, Z) each.
-    """
-    parts = []
-    for part in x.split(CHUNK):
-        label = ()
-        if hasattr(model, "cls"):
-            logits = model.cls(part)
-            label = (F.one_hot(logits.argmax(1), logits.shape[1]).to(part),)
-        parts.append(model.enc(part, *label))
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
-
-
-def _refuse_grey(x):
-    if not ((x == 0) | (x == 1)).all():
+def _check_pixels(model, x):
+    if model.abilities.pixels == "binary" and not ((x == 0) | (x == 1)).all():
         raise UserError(
             "Bounds are evaluated on binary pixels; these are grey, and a Bernoulli likelihood of "
             "grey pixels bounds nothing. Binarize them first."

@@ -9,14 +9,14 @@ from codebase.evaluation.numbers import Number
 @torch.no_grad()
 def predictions(model, x):
     """log q(y|x) for every image: (N, 784), grey or binary → (N, Y)."""
-    return torch.cat([torch.log_softmax(model.cls(part), dim=-1) for part in x.split(CHUNK)])
+    return torch.cat([model.label_posterior(part).log_probs for part in x.split(CHUNK)])
 
 
 def classification(model, x, y):
     """Accuracy, cross-entropy and confusion matrix of the classifier.
 
     Args:
-        model: has cls(x), logits.
+        model: has a classifier.
         x: (N, 784) grey in [0, 1], as the protocol feeds them.
         y: (N,) labels.
     Returns:

@@ -1,4 +1,4 @@
-"""Codes of images: where their posteriors lie."""
+"""Codes of images: where their posteriors lie, and how many dimensions these differ in."""
 
 import torch
 from torch.nn import functional as F
@@ -6,9 +6,9 @@ from torch.nn import functional as F
 from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.collapse import active
 from codebase.models.base import LatentVariableModel
+from codebase.models.distributions import Distribution
 
 
-@torch.no_grad()
 def likeliest_label(model: LatentVariableModel, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """What the model's posterior takes beside images (B, D): nothing, or their labels.
 
@@ -20,25 +20,21 @@ def likeliest_label(model: LatentVariableModel, x: torch.Tensor) -> tuple[torch.
     return (F.one_hot(model.label_posterior(x).mode, model.y_dim).to(x),)
 
 
+def posterior_of(model: LatentVariableModel, x: torch.Tensor) -> Distribution:
+    """q(z|x), or q(z|x, y) at each image's likeliest label y, a distribution over (B, Z)."""
+    return model.posterior(x, *likeliest_label(model, x))
+
+
 @torch.no_grad()
-def posterior_moments(
-    model: LatentVariableModel, x: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and variance of each image's q(z|x), or of its q(z|x, y) at the likeliest label y.
+def codes(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
+    """What each image is redrawn from, the mean of `posterior_of`: (N, D) → (N, Z).
 
     Args:
-        x: (N, D), of the pixels that the model is of.
-    Returns:
-        mean, variance: (N, Z) each.
+        x: of the pixels that the model is of.
     """
-    parts = []
-    for part in x.split(CHUNK):
-        q = model.posterior(part, *likeliest_label(model, part))
-        parts.append((q.mean, q.variance))
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+    return torch.cat([posterior_of(model, part).mean for part in x.split(CHUNK)])
 
 
 def active_units(model: LatentVariableModel, x: torch.Tensor) -> int:
     """How many latent dimensions say anything of the images (N, D): see `collapse.active`."""
-    means, _ = posterior_moments(model, x)
-    return int(active(means).sum())
+    return int(active(codes(model, x)).sum())

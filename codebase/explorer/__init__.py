@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 from codebase.data import datasets, subsets
-from codebase.evaluation.codes import posterior_moments
+from codebase.evaluation.bounds import CHUNK
+from codebase.evaluation.codes import posterior_of
 from codebase.explorer.networks import bytes64, halves, written
 from codebase.figures.analysis import contingency, kl_per_dimension, nearest_component
-from codebase.figures.book import kind_and_settings
 from codebase.files import disk
-from codebase.models.distributions import DiagonalGaussian, Mixture
+from codebase.models.distributions import Mixture
 from codebase.runs.saved import SavedRun, open_run
 
 DOTS = 1_000  # test images on the latent plane
@@ -75,7 +75,7 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
     x = subsets.test_images(dataset, model.abilities.pixels)
     examples = torch.cat([(y == c).nonzero()[:EXAMPLES, 0] for c in y.unique()])
     found = {
-        "kind": kind_and_settings(opened)[0].upper(),
+        "kind": opened.kind.upper(),
         "name": model.name,
         "step": opened.step,
         "data": dataset.name,
@@ -89,9 +89,9 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
 
 
 def _latents(model, x, y):
-    means, variances = posterior_moments(model, x)
-    prior = model.prior()
-    kl = kl_per_dimension(DiagonalGaussian(means, variances), prior).mean(0)  # (Z,)
+    parts, prior = [posterior_of(model, part) for part in x.split(CHUNK)], model.prior()
+    kl = torch.cat([kl_per_dimension(q, prior) for q in parts]).mean(0)  # (Z,)
+    means = torch.cat([q.mean for q in parts])
     order = kl.argsort(descending=True)
     dots = torch.arange(0, len(x), -(-len(x) // DOTS))
     latents = {

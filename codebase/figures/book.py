@@ -13,8 +13,7 @@ from codebase.figures import charts, comparisons, images, maps, outliers, paths,
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import disk, records
-from codebase.models.distributions import Mixture
-from codebase.runs.saved import SavedRun, open_run
+from codebase.runs.saved import open_run
 
 # Each with the traits that a study must have for it; in the order a reader meets them.
 FIGURES = {
@@ -141,15 +140,6 @@ def _write(wanted, folder, title):
 # From runs on disk
 
 
-def kind_and_settings(opened: SavedRun) -> tuple[str, dict]:
-    """What a run is of: the model's name in the catalogue, and the settings runs may differ in."""
-    model = opened.model
-    settings = {"z": model.z_dim, "beta": model.beta}
-    if isinstance(prior := model.prior(), Mixture):
-        settings["k"] = prior.k
-    return type(model).__name__.lower(), settings
-
-
 def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     """The Study of a run at its last checkpoint, given its name or folder, and that folder.
 
@@ -158,12 +148,11 @@ def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     """
     opened = open_run(run)
     dataset = datasets.load(opened.data, data_dir)
-    kind, settings = kind_and_settings(opened)
-    others = other_datasets(opened.data, data_dir)
     study = Study(
-        *(opened.model, dataset, opened.model.name, opened.seed, others),
-        kind=kind,
-        settings=settings,
+        *(opened.model, dataset, opened.model.name, opened.seed),
+        others=other_datasets(opened.data, data_dir),
+        kind=opened.kind,
+        settings=opened.settings,
     )
     return study, opened.folder
 

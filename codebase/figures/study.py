@@ -63,13 +63,15 @@ class Study:
         """
         found = {name for name, able in asdict(self.abilities).items() if able is True}
         found.add("labels" if self.y_dim else "no labels")
-        if self.z_dim >= 2:
-            found.add("plane" if self.z_dim == 2 else "space")
-        if isinstance(self.prior, Mixture):
-            found.add("mixture")
-        if self.gaussians is not None:
-            found.add("gaussians")
-        return found
+        if not self.z_dim:
+            return found
+        ways = {
+            "plane": self.z_dim == 2,
+            "space": self.z_dim > 2,
+            "mixture": isinstance(self.prior, Mixture),
+            "gaussians": self.gaussians is not None,
+        }
+        return found | {name for name, so in ways.items() if so}
 
     @property
     def mean_pixels(self) -> str:

@@ -88,10 +88,10 @@ def load_weights(model, path, device=None):
             not finite. The model is then as before.
     """
     found, path = load(path, device), Path(path)
-    fit(model, found, path, others(path))
+    fill(model, found, path, others(path))
 
 
-def fit(model, found, path, advice=""):
+def fill(model, found, path, advice=""):
     """Loads a state_dict that was found in path, once all of it fits.
 
     Raises:

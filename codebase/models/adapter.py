@@ -11,24 +11,25 @@ def adapted(model):
     """The model itself if it is of this house; otherwise one that asks it for what it knows.
 
     Args:
-        model: with the attributes and methods of the assignment's VAE, GMVAE or SSVAE, which of
-            them its state_dict tells.
+        model: the assignment's VAE, GMVAE or SSVAE, which its state_dict tells, or any module
+            with a name and a loss.
     """
     if isinstance(model, Model):
         return model
-    keys = model.state_dict().keys()
-    if any(key.startswith("cls.") for key in keys):
-        return _SSVAE(model)
-    return _GMVAE(model) if "z_pre" in keys else _VAE(model)
+    sizes = {key: len(t) for key, t in model.state_dict().items() if t.dim()}
+    if "enc.net.4.bias" not in sizes:
+        return _Stranger(model)
+    if "cls.net.4.bias" in sizes:
+        return _SSVAE(model, sizes)
+    return _GMVAE(model, sizes) if "z_pre" in sizes else _VAE(model, sizes)
 
 
 class _Adapter:
-    """What all three pass on. Weights, loss and bounds stay the solution's own."""
+    """What all pass on: weights, loss and bounds stay the model's own."""
 
     def __init__(self, model):
         super().__init__(model.name)
         self.model = model
-        self.z_dim = model.state_dict()["enc.net.4.bias"].numel() // 2
 
     def state_dict(self, *args, **kwargs):
         return self.model.state_dict(*args, **kwargs)
@@ -39,6 +40,24 @@ class _Adapter:
     def loss(self, *batch):
         return self.model.loss(*batch)
 
+    def negative_elbo_bound(self, x):
+        return self.model.negative_elbo_bound(x)
+
+    def negative_iwae_bound(self, x, iw):
+        return self.model.negative_iwae_bound(x, iw)
+
+
+class _Stranger(_Adapter, Model):
+    """A model of another kind, that can be trained."""
+
+
+class _Contract(_Adapter):
+    """What the assignment's three have in common."""
+
+    def __init__(self, model, sizes):
+        super().__init__(model)
+        self.z_dim = sizes["enc.net.4.bias"] // 2
+
     def networks(self):
         nets = {
             "encoder": self.model.enc.net,
@@ -47,9 +66,6 @@ class _Adapter:
         if self.y_dim:
             nets["classifier"] = Sequential(*self.model.cls.net, Softmax(-1))
         return nets
-
-    def negative_elbo_bound(self, x):
-        return self.model.negative_elbo_bound(x)
 
     def sample_z(self, batch):
         return self.model.sample_z(batch)
@@ -62,15 +78,12 @@ class _Adapter:
         return DiagonalGaussian(*(t.detach().expand(self.z_dim) for t in (m, v)))
 
 
-class _VAE(_Adapter, LatentVariableModel):
+class _VAE(_Contract, LatentVariableModel):
     def posterior(self, x):
         return DiagonalGaussian(*self.model.enc(x))
 
     def likelihood(self, z):
         return Bernoulli(self.model.dec(z))
-
-    def negative_iwae_bound(self, x, iw):
-        return self.model.negative_iwae_bound(x, iw)
 
 
 class _GMVAE(_VAE):
@@ -79,11 +92,10 @@ class _GMVAE(_VAE):
         return Mixture(DiagonalGaussian(m[0], v[0]))
 
 
-class _SSVAE(_Adapter, SemiSupervisedModel):
-    def __init__(self, model):
-        super().__init__(model)
-        self.gen_weight = model.gen_weight
-        self.y_dim = model.state_dict()["cls.net.4.bias"].numel()
+class _SSVAE(_Contract, SemiSupervisedModel):
+    def __init__(self, model, sizes):
+        super().__init__(model, sizes)
+        self.gen_weight, self.y_dim = model.gen_weight, sizes["cls.net.4.bias"]
 
     def posterior(self, x, y):
         return DiagonalGaussian(*self.model.enc(x, y))

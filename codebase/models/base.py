@@ -42,8 +42,8 @@ class Model(nn.Module, abc.ABC):
     Attributes:
         name: names the checkpoint folder.
         abilities: an `Abilities`.
-        steps: how many training steps were taken, a tensor (); only the step advances it, so that
-            what is scheduled by it stands still in evaluation. No part of a checkpoint.
+        steps_taken: how many training steps, a tensor (); only the step advances it, so that what
+            is scheduled by it stands still in evaluation. No part of a checkpoint.
         z_dim, y_dim: latent dimensions and labels, 0 where there are none.
     """
 
@@ -53,7 +53,7 @@ class Model(nn.Module, abc.ABC):
     def __init__(self, name):
         super().__init__()
         self.name = name
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64), persistent=False)
+        self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64), persistent=False)
 
     @abc.abstractmethod
     def loss(self, *batch):
@@ -79,7 +79,7 @@ class Model(nn.Module, abc.ABC):
 
     def advance(self):
         """Counts a training step."""
-        self.steps.add_(1)
+        self.steps_taken.add_(1)
 
     def allow_data_dependent_shapes(self):
         """Says that neither a CUDA graph nor a stack of models needs every step's sizes alike."""
@@ -291,7 +291,7 @@ class SemiSupervisedModel(LatentVariableModel):
 
     def sample_y(self, batch):
         """Labels from the prior, one-hot (batch, Y)."""
-        y = torch.randint(self.y_dim, (batch,), device=self.steps.device)
+        y = torch.randint(self.y_dim, (batch,), device=self.steps_taken.device)
         return F.one_hot(y, self.y_dim).float()
 
     def sample_sigmoid(self, batch):

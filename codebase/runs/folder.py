@@ -1,4 +1,4 @@
-"""Where a run lies: its name, its folder, what is in there already, and who may write to it."""
+"""A run's folder: what is in there already, and who may write to it."""
 
 import contextlib
 import os
@@ -7,58 +7,34 @@ import shutil
 
 import filelock
 
-from codebase.engine.devices import device
-from codebase.engine.precision import resolve
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, logs, records
 
 LOCKS = "lock", "owner.json"
-# Flags that change no number of a run.
-NEUTRAL = {"device", "threads", "data_dir", "dataset", "run", "train", "iter_save"}
-NEUTRAL |= {
-    "save_every_seconds",
-    "resume",
-    "overwrite",
-    "runs",
-    "jobs",
-    "eval_iw",
-    "figures",
-    "graph",
-    "stack",
-}
 WAY_OUT = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
 
 
-class Place:
-    """A run's name and folder. Nothing is touched before `claim` or `clear`.
+class Folder:
+    """Where a run lies: what is in there already, and who may write to it.
+
+    Nothing is touched before `claim` or `clear`.
 
     Args:
-        parser: the script's parser, for its defaults.
-        args: what it parsed; a seed that was not given becomes the run id, and a precision of
-            "auto" what that is on the device.
-        layout: the contract's name without its run id, such as "model=vae_z=10".
-        named: flags that have their place in the layout. Any other flag that changes the numbers
-            is appended to the name when it is not at its default.
-        data: name of the dataset.
+        settings: the run's `Settings`.
+    Attributes:
+        path: checkpoints/‹run›.
+        state_path: of the state that an interrupted training goes on from.
+        output: receives numbers and pictures; what --train 0 finds is kept apart, because the
+            run's own record is of its training.
+        results_path: of the record.
     """
 
-    def __init__(self, parser, args, layout, named, data):
-        self.args = args
-        args.seed = args.run if args.seed is None else args.seed
-        here = device(args.device)
-        args.precision = resolve(args.precision, here)
-        defaults = vars(parser.parse_args([]))
-        defaults |= {"seed": args.run, "precision": resolve("auto", here)}
-        self.flags = {k: v for k, v in vars(args).items() if k not in NEUTRAL}
-        self.flags["data"] = data
-        defaults["data"] = "mnist"
-        self.changed = {k: v for k, v in self.flags.items() if v != defaults[k]}
-        unusual = {k: v for k, v in self.changed.items() if k not in {*named, "iter_max"}}
-        self.name = run_name(layout, args.run, unusual)
-        self.folder = checkpoints.ROOT / self.name
-        self.state_path = self.folder / "resume.pt"
-        # What --train 0 finds is kept apart: the run's own record is of its training.
-        self.output = self.folder if args.train else self.folder / f"evaluation-{args.iter_max:05d}"
+    def __init__(self, settings):
+        self.settings, self.args = settings, settings.args
+        self.path = checkpoints.ROOT / settings.name
+        self.state_path = self.path / "resume.pt"
+        again = f"evaluation-{self.args.iter_max:05d}"
+        self.output = self.path if self.args.train else self.path / again
         self.results_path = self.output / "results.json"
         self.lock = None
 
@@ -72,24 +48,26 @@ class Place:
         if self.args.overwrite:
             self._empty()
         if self.results_path.exists():
-            raise UserError(f"The run {self.folder} exists and is finished. {WAY_OUT}")
+            raise UserError(f"The run {self.path} exists and is finished. {WAY_OUT}")
         self.refuse_others()
-        disk.sweep(self.folder)
-        records.write(self.folder / "flags.json", self.flags)
+        disk.sweep(self.path)
+        records.write(self.path / "flags.json", self.settings.identity)
 
     def refuse_others(self):
         """Raises a UserError if what lies in the folder is not this run, or may not go on."""
-        recorded = self.folder / "flags.json"
+        recorded = self.path / "flags.json"
         if recorded.exists():
-            before = records.read(recorded, WAY_OUT)
-            changed = sorted(k for k in self.flags if before.get(k) != self.flags[k])
+            mine = self.settings.identity
+            # Earlier records do not name the model; the folder's name does.
+            before = {"model": mine["model"]} | records.read(recorded, WAY_OUT)
+            changed = sorted(k for k in mine if before.get(k) != mine[k])
             if changed:
-                was = ", ".join(f"{k} was {before.get(k)}, is {self.flags[k]}" for k in changed)
-                raise UserError(f"The run {self.folder} exists with other flags ({was}). {WAY_OUT}")
+                was = ", ".join(f"{k} was {before.get(k)}, is {mine[k]}" for k in changed)
+                raise UserError(f"The run {self.path} exists with other flags ({was}). {WAY_OUT}")
             if self.args.resume == "0" and not self.results_path.exists():
-                raise UserError(f"The run {self.folder} exists, unfinished. {WAY_OUT}")
-        elif self.state_path.exists() or any(self.folder.glob("model-*.pt")):
-            raise UserError(f"The run {self.folder} exists, without its flags.json. {WAY_OUT}")
+                raise UserError(f"The run {self.path} exists, unfinished. {WAY_OUT}")
+        elif self.state_path.exists() or any(self.path.glob("model-*.pt")):
+            raise UserError(f"The run {self.path} exists, without its flags.json. {WAY_OUT}")
 
     def clear(self):
         """Deletes the run, or with --train 0 the numbers of its evaluation.
@@ -99,7 +77,7 @@ class Place:
         """
         if not self.args.train:
             self.results_path.unlink(missing_ok=True)
-        elif self.folder.exists():
+        elif self.path.exists():
             self._lock()
             self._empty()
             self.release()
@@ -116,15 +94,15 @@ class Place:
         self.release()
         for name in LOCKS:  # what is finished is refused without them
             with contextlib.suppress(OSError):  # another process is just finding that out
-                (self.folder / name).unlink()
+                (self.path / name).unlink()
 
     def _empty(self):
-        for path in self.folder.iterdir():
+        for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
             elif path.name not in LOCKS:
                 path.unlink()
-        logs.delete(self.name)
+        logs.delete(self.settings.name)
 
     def _lock(self):
         """Makes this process the folder's only writer until it ends, however it ends.
@@ -132,30 +110,24 @@ class Place:
         The lock is the operating system's, so that of a process which died is gone with it; on a
         shared folder it holds as far as that file system keeps locks between hosts.
         """
-        disk.make_folder(self.folder)
+        disk.make_folder(self.path)
         try:
-            lock = filelock.FileLock(self.folder / LOCKS[0])
+            lock = filelock.FileLock(self.path / LOCKS[0])
             lock.acquire(timeout=0)
         except filelock.Timeout:
             raise UserError(
-                f"The run {self.folder} is being trained by {self._owner()}. Wait for it, stop it, "
+                f"The run {self.path} is being trained by {self._owner()}. Wait for it, stop it, "
                 "or take another run id with --run N."
             ) from None
         except OSError as error:
-            raise UserError(f"{self.folder} cannot be written: {error.strerror}.") from error
+            raise UserError(f"{self.path} cannot be written: {error.strerror}.") from error
         self.lock = lock
         owner = {"pid": os.getpid(), "host": platform.node()}
-        records.write(self.folder / LOCKS[1], owner)
+        records.write(self.path / LOCKS[1], owner)
 
     def _owner(self):
         try:
-            owner = records.read(self.folder / LOCKS[1])
+            owner = records.read(self.path / LOCKS[1])
             return f"process {owner['pid']} on {owner['host']}"
         except (UserError, KeyError):
             return "another process"
-
-
-def run_name(layout, run, unusual):
-    """A run's name: its layout, its id, and {flag: value} of what else sets it apart."""
-    parts = [f"{k}={str(v).removesuffix('.0')}" for k, v in sorted(unusual.items())]
-    return "_".join([layout, f"run={run:04d}", *parts])

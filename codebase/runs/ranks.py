@@ -113,7 +113,7 @@ def leave():
             distributed.destroy_process_group()
 
 
-def take_a_gpu():
+def claim_a_gpu():
     """Gives each rank of a host its own CUDA device, in turn if there are fewer than ranks."""
     import torch
 

@@ -1,4 +1,4 @@
-"""One run of a script: its data, seeds, log, training and results.json."""
+"""One run: its seed, log, training and record."""
 
 import contextlib
 import functools
@@ -12,60 +12,78 @@ import numpy as np
 import torch
 
 from codebase import starter
-from codebase.data import datasets
 from codebase.data.batches import Batches, seeded_generator
 from codebase.engine import cores, resume
-from codebase.engine.devices import device, name_of
+from codebase.engine.devices import name_of
 from codebase.engine.memory import keep_memory
-from codebase.engine.session import Training
+from codebase.engine.session import Session
 from codebase.errors import UserError
 from codebase.files import disk, logs, records
 from codebase.runs import ranks
-from codebase.runs.folder import Place
+from codebase.runs.folder import Folder
 from codebase.train import loop
 
 
-class Run(Place):
-    """Everything a script does that is not its model.
-
-    Opening a run loads the dataset, names the run and seeds torch, before any weight exists.
-    `fit` sees to what lies in the run's folder: a finished run is refused, an unfinished one of
-    the same flags goes on. As a context manager it closes its log and lets the folder go.
+def do(settings, task):
+    """Trains, evaluates and records a run.
 
     Args:
-        parser, args, layout, named: as for Place.
-        dataset: loaded already; None loads the one that args name.
-        free: how many cores are free, if that is known already.
+        settings: its `Settings`.
+        task: a module of codebase.tasks.
     Raises:
-        UserError: no data, or no such device; in `fit`, a run of this name exists already.
+        UserError: a run of this name exists already, or the training failed.
+    """
+    with Run(settings) as run:
+        labelled, model = task.labelled(run), run.build()
+        if settings.args.train:
+            session = run.session(model, labelled, task.watch)
+            run.trained = loop(session, *run.pace())
+        else:
+            run.load(model)
+        task.report(run, model)
+
+
+class Run:
+    """A run that has begun: everything around its model.
+
+    As a context manager it takes its threads and seeds torch, before any weight exists; at the end
+    it closes its log and lets its folder go.
+
+    Args:
+        settings: its `Settings`.
+    Attributes:
+        folder: its `Folder`.
+        writer: its log, once there is a session.
+        trained: what the loop did; None with --train 0.
+        free: how many cores were free when it began.
     """
 
-    def __init__(self, parser, args, layout, named, dataset=None, free=None):
-        self.began = time.perf_counter()
-        self.device = device(args.device)
-        keep_memory()
-        self.threads_before = torch.get_num_threads()
-        known = args.threads or free
-        with contextlib.nullcontext() if known else cores.FreeCores() as watched:
-            dataset = dataset or datasets.load(args.dataset, args.data_dir)
-            self.dataset = dataset.to(self.device)
-        self.free = free if known else watched.count
-        cores.take(args.threads, self.free)
-        super().__init__(parser, args, layout, named, dataset.name)
+    def __init__(self, settings):
+        self.settings, self.args = settings, settings.args
+        self.name, self.device = settings.name, settings.device
+        self.dataset = settings.dataset.to(settings.device)
+        self.folder = Folder(settings)
         self.writer = self.trained = None
 
-        print(f"{self.name}\n{self._describe_data()}; {self.device}, {_threads()}")
-        torch.manual_seed(args.seed)
-
     def __enter__(self):
+        keep_memory()
+        self._threads_before = torch.get_num_threads()
+        self.free = self.settings.free
+        if self.free is None and not self.args.threads:
+            with cores.FreeCores() as watched:
+                pass
+            self.free = watched.count
+        cores.use(self.args.threads, self.free)
+        print(f"{self.name}\n{self._describe_data()}; {self.device}, {_threads()}")
+        torch.manual_seed(self.settings.seed)
         return self
 
     def __exit__(self, *exception):
         if self.writer:
             with contextlib.suppress(UserError):  # `finish` has closed what is to be kept
                 self.writer.close()
-        self.release()
-        torch.set_num_threads(self.threads_before)  # the next run may find other cores free
+        self.folder.release()
+        torch.set_num_threads(self._threads_before)  # the next run may find other cores free
 
     def _describe_data(self):
         n, m = len(self.dataset.train_x), len(self.dataset.test_x)
@@ -73,8 +91,51 @@ class Run(Place):
         remark = "" if comparable else " (its numbers do not compare with MNIST's)"
         return f"data: {self.dataset.name}, {n:,} training and {m:,} test images{remark}"
 
+    def build(self):
+        """The model, untrained, on the run's device."""
+        model = self.settings.entry.build(self.settings.values, self.name).to(self.device)
+        if self.device.type == "cpu" and self.args.stack != "1":
+            model.allow_data_dependent_shapes()
+        return model
+
+    def load(self, model):
+        """Loads the checkpoint of --iter_max into the model."""
+        starter.load_model_by_name(model, self.args.iter_max, self.device)
+        disk.make_folder(self.folder.output)
+
+    def session(self, model, labelled=None, watch=None):
+        """Makes the folder this run's, opens its log, and puts the model where it was, if it was.
+
+        Args:
+            model: on the run's device.
+            labelled: the labelled pairs of a semi-supervised model.
+            watch: called as watch(run, model, step) at every checkpoint.
+        Returns:
+            A Session.
+        Raises:
+            UserError: the run is finished, has other flags, or another process trains it.
+        """
+        self.folder.claim()
+        self._open_log()
+        x, y = self.dataset.train_x, self.dataset.train_y
+        shuffling = seeded_generator(self.settings.seed, self.device)
+        return Session(
+            model,
+            Batches(x, y, self.args.batch_size, shuffling),
+            labelled,
+            self.device,
+            self.writer,
+            "none" if labelled is None else "semisup",
+            lr=self.args.lr,
+            precision=self.settings.precision,
+            graph=bool(self.args.graph),
+            state_path=self.folder.state_path,
+            on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
+        )
+
     def _open_log(self):
-        state = resume.read(self.state_path) if self.state_path.exists() else {"step": 0}
+        path = self.folder.state_path
+        state = resume.read(path) if path.exists() else {"step": 0}
         start = state["step"]
         if start:
             if not self.args.threads:
@@ -84,63 +145,15 @@ class Run(Place):
             logs.delete(self.name)  # of a start that was stopped before its first save
         self.writer = logs.Log(self.name, purge_step=start + 1 if start else None)
 
-    def fit(self, model, labelled=None, watch=None):
-        """Trains the model, or with --train 0 loads the checkpoint of --iter_max.
-
-        Args:
-            model: moved to the run's device already.
-            labelled: the labelled pairs of a semi-supervised model.
-            watch: called as watch(run, model, step) at every checkpoint.
-        """
-        if self.args.train:
-            training = self.begin(model, labelled, watch)
-            self.trained = self.loop(training.step(self.args.precision), [training])
-        else:
-            starter.load_model_by_name(model, self.args.iter_max, self.device)
-            disk.make_folder(self.output)
-
-    def begin(self, model, labelled=None, watch=None):
-        """Makes the folder this run's, opens its log, and puts the model where it was, if it was.
-
-        Args:
-            The same as for `fit`.
-        Returns:
-            A Training.
-        """
-        self.claim()
-        self._open_log()
-        x, y = self.dataset.train_x, self.dataset.train_y
-        shuffling = seeded_generator(self.args.seed, self.device)
-        return Training(
-            model,
-            Batches(x, y, self.args.batch_size, shuffling),
-            labelled,
-            self.device,
-            self.writer,
-            "none" if labelled is None else "semisup",
-            lr=self.args.lr,
-            state_path=self.state_path,
-            on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
-        )
-
-    def loop(self, step, trainings, on_failure=None):
-        """The training loop, by this run's flags; the arguments are those of `train.loop`."""
+    def pace(self):
+        """What `train.loop` takes beside the session: bar, lengths, and who watches the cores."""
         from tqdm import tqdm
 
         if ranks.world() > 1:  # their bars would write over each other
             tqdm = functools.partial(tqdm, disable=True)
         args = self.args
-        return loop(
-            step,
-            trainings,
-            tqdm,
-            args.iter_max,
-            args.iter_save,
-            graph=bool(args.graph),
-            save_every_seconds=args.save_every_seconds,
-            on_step=None if args.threads else cores.Retreat(),
-            on_failure=on_failure,
-        )
+        watch = None if args.threads else cores.Retreat()
+        return tqdm, args.iter_max, args.iter_save, args.save_every_seconds, watch
 
     def finish(self, numbers, **extra):
         """Writes results.json and the log's hyperparameters, and says where everything lies.
@@ -151,7 +164,8 @@ class Run(Place):
         """
         results = {
             "run": self.name,
-            "flags": vars(self.args),
+            "model": self.settings.entry.name,
+            "flags": self.settings.values,
             "data": {"name": self.dataset.name, "sha256": self.dataset.sha256()},
             "device": {"kind": str(self.device), "name": name_of(self.device)},
             "versions": _versions(),
@@ -161,16 +175,16 @@ class Run(Place):
                 group: {name: {"value": n.value, "se": n.se} for name, n in members.items()}
                 for group, members in numbers.items()
             },
-            "seconds": round(time.perf_counter() - self.began, 1),
+            "seconds": round(time.perf_counter() - self.settings.began, 1),
         } | extra
-        records.write(self.results_path, results)
+        records.write(self.folder.results_path, results)
         if self.writer:
             flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
-            kind = self.name.partition("_")[0].removeprefix("model=")
-            self.writer.add_results({"model": kind} | self.flags, flat, self.args.iter_max)
+            self.writer.add_results(self.settings.identity, flat, self.args.iter_max)
             self.writer.close()
-            self.tidy()
-        print(f"\nresults and pictures: {self.output}\ncurves: tensorboard --logdir {logs.ROOT}")
+            self.folder.tidy()
+        output = self.folder.output
+        print(f"\nresults and pictures: {output}\ncurves: tensorboard --logdir {logs.ROOT}")
 
     def _training(self):
         if self.trained is None:

@@ -1,17 +1,16 @@
 """A trained run opened again, by its name or folder: its model from a checkpoint, and its flags."""
 
+import argparse
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
 
 from codebase.data import datasets
 from codebase.errors import UserError
 from codebase.files import checkpoints, records
-from codebase.models.gmvae import GMVAE
-from codebase.models.ssvae import SSVAE
-from codebase.models.vae import VAE
+from codebase.flag import Flag, number
+from codebase.models.base import Model
+from codebase.models.catalogue import CATALOGUE, recognised
 
 
 @dataclass(frozen=True)
@@ -20,29 +19,33 @@ class SavedRun:
 
     Attributes:
         folder: the run's.
-        model: a VAE, GMVAE or SSVAE on the CPU.
+        model: on the CPU, in evaluation mode.
         step: the iteration the checkpoint was saved at.
         data: name of the dataset it was trained on.
         seed: of its training.
+        kind: the model's name in the catalogue.
+        settings: {flag: value} of the model.
     """
 
     folder: Path
-    model: torch.nn.Module
+    model: Model
     step: int
     data: str
     seed: int = 0
+    kind: str = ""
+    settings: dict = field(default_factory=dict)
 
 
 def open_run(run, step=None):
     """Opens a run, at its last checkpoint unless a step is given.
 
-    Kind and sizes of the model are read off the checkpoint, so one that other scripts wrote, with
-    nothing beside it, opens too.
+    Its record says which model it is, and with which settings. A checkpoint of the assignment's
+    three that other scripts wrote, with nothing beside it, is recognised by its weights.
 
     Args:
         run: its name in checkpoints/, or a folder.
     Raises:
-        UserError: there is no such run or checkpoint, or it does not hold one of the three models.
+        UserError: there is no such run or checkpoint, or it does not hold what the record says.
     """
     folder = find_run(run)
     steps = {int(m[1]): p for p in folder.glob("model-*.pt") if (m := _STEP.fullmatch(p.name))}
@@ -53,19 +56,53 @@ def open_run(run, step=None):
         there = ", ".join(map(str, sorted(steps)))
         raise UserError(f"{folder} holds no checkpoint of step {step}; it has those of {there}.")
     path, recorded = steps[step], folder / "flags.json"
-    flags = {"data": "mnist", "seed": 0, "gw": 1.0, "beta": 1.0}
+    flags = {"data": "mnist", "seed": 0}
     flags |= records.read(recorded) if recorded.exists() else {}
-    for name, kind in (("seed", int), ("gw", (int, float)), ("beta", (int, float))):
-        if not (isinstance(flags[name], kind) and flags[name] >= 0):
-            raise UserError(f"{recorded} is no run's: {name} is {flags[name]!r}.")
     data = flags["data"]
     if data not in (known := {"digits", *datasets.TORCHVISION}):
         raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
     state = checkpoints.load(path)
-    model = _model_of(state, path, flags["gw"], flags["beta"])
-    model.name = folder.name
-    checkpoints.fit(model, state, path)
-    return SavedRun(folder, model.eval(), step, data, flags["seed"])
+    entry, sizes = _entry_of(flags, state, path, recorded)
+    _check(flags, (SEED, *entry.flags), recorded)
+    try:
+        model = entry.build(flags, folder.name, sizes)
+    except (TypeError, ValueError) as error:  # sizes that no model has
+        raise UserError(f"{path} holds no model of this project.") from error
+    checkpoints.fill(model, state, path)
+    model.steps_taken.fill_(step)
+    settings = {flag.name: flags.get(flag.name, flag.default) for flag in entry.flags}
+    settings |= {f.name: sizes[f.argument] for f in entry.flags if f.argument in sizes}
+    return SavedRun(folder, model.eval(), step, data, flags["seed"], entry.name, settings)
+
+
+SEED = Flag("seed", "random seed", type=number(int, 0))
+
+
+def _entry_of(flags, state, path, recorded):
+    """The model's entry of the catalogue, and the sizes that only its weights tell."""
+    if "model" in flags:
+        if flags["model"] not in CATALOGUE:
+            raise UserError(
+                f"{recorded} names the model {flags['model']!r}; the models are "
+                f"{', '.join(CATALOGUE)}."
+            )
+        return CATALOGUE[flags["model"]], {}
+    try:
+        return recognised(state)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} holds no model of this project.") from error
+
+
+def _check(flags, known, recorded):
+    """Raises a UserError unless every recorded flag is one that could have been typed."""
+    for flag in known:
+        value = flags.get(flag.name, flag.default)
+        try:
+            fits = flag.type(str(value)) == value
+        except argparse.ArgumentTypeError:
+            fits = False
+        if not fits:
+            raise UserError(f"{recorded} is no run's: {flag.name} is {value!r}.")
 
 
 _STEP = re.compile(r"model-(\d+)\.pt")
@@ -83,20 +120,3 @@ def find_run(run):
     names = sorted(p.name for p in checkpoints.ROOT.glob("*/") if any(p.glob("model-*.pt")))
     there = f"{checkpoints.ROOT} holds {', '.join(names)}" if names else "train one first"
     raise UserError(f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}.")
-
-
-def _model_of(state, path, gw, beta):
-    """An untrained model of the kind and size that a state_dict has.
-
-    With gw = 0 an SSVAE's encoder and decoder were never trained; the state does not say so.
-    """
-    try:
-        z = len(state["enc.net.4.bias"]) // 2
-        if "cls.net.4.bias" in state:
-            y = len(state["cls.net.4.bias"])
-            return SSVAE(gen_weight=gw, z_dim=z, y_dim=y)
-        if "z_pre" in state:
-            return GMVAE(z_dim=z, k=state["z_pre"].shape[1] // 2, beta=beta)
-        return VAE(z_dim=z, beta=beta)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} holds no model of this project.") from error

@@ -1,4 +1,4 @@
-"""Problem 3: what is logged, measured and drawn of a model with a classifier."""
+"""A model with a classifier, trained on few labels: its accuracy, and what its nets draw."""
 
 import torch
 from torch.nn import functional as F
@@ -9,73 +9,85 @@ from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
-from codebase.evaluation.reference import BANDS
+from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
-from codebase.tasks import likelihood
+from codebase.tasks.likelihood import (
+    COLUMNS,
+    draw_figures,
+    log_grid,
+    log_latents,
+    log_test,
+    title,
+    warn_of_collapse,
+)
 
 
-def watch_classifier(run, model, step):
+def labelled(run):
+    """The labelled pairs, as `train` takes them."""
+    args = run.args
+    return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
+
+
+def watch(run, model, step):
     """Logs test accuracy and cross-entropy at a checkpoint, and of the generative nets the bound
     on the test subset and what they draw.
     """
-    run.writer.lay_out(logs.CLASSIFIER | (logs.BOUND if model.gen_weight else {}))
+    generative = model.abilities.bounds
+    run.writer.lay_out(logs.CLASSIFIER | (logs.BOUND if generative else {}))
     numbers, _ = _classification(run, model)
-    likelihood.log_test(run, numbers, step)
-    if model.gen_weight:
-        x, _ = subsets.test_subset(run.dataset)
-        likelihood.log_test(run, subset_bounds(model, x, run_iwae=False), step)
-        with seeded(run.args.seed):
+    log_test(run, numbers, step)
+    if generative:
+        x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
+        log_test(run, subset_bounds(model, x, run_iwae=False), step)
+        with seeded(run.settings.seed):
             grid = class_conditional(model, 10)
-        likelihood.log_grid(run.writer, "class_conditional", grid, step, columns=10)
+        log_grid(run.writer, "class_conditional", grid, step, columns=10)
 
 
-def report_classifier(run, model):
-    """Problem 3: accuracy, confusion matrix and, where they were trained, what the nets draw."""
+def report(run, model):
+    """Accuracy, confusion matrix and, where they were trained, what the nets draw."""
     numbers, confusion = _classification(run, model)
     groups = {"test": numbers}
-    print(f"\n{likelihood.title(run)}")
-    usual = run.changed.keys() <= {"gw", "precision"}
-    bands = BANDS.get(f"ssvae_gw={run.args.gw:g}") if usual else None
-    print(table({f"test ({len(run.dataset.test_x):,} grey images)": numbers}, bands))
-    if model.gen_weight:
-        x, _ = subsets.test_subset(run.dataset)
+    print(f"\n{title(run)}")
+    columns = {f"test ({len(run.dataset.test_x):,} grey images)": numbers}
+    print(table(columns, run.settings.bands))
+    output = run.folder.output
+    if model.abilities.bounds:
+        x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
-        likelihood.warn_of_collapse(groups["subset"]["kl_z"].value < 0.1)
-        with seeded(run.args.seed):
-            grid = class_conditional(model, likelihood.COLUMNS)
+        warn_of_collapse(collapsed(groups["subset"]["kl_z"].value, None, model.z_dim))
+        with seeded(run.settings.seed):
+            grid = class_conditional(model, COLUMNS)
             rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
-        figures.save_grid(run.output / "class_conditional.png", grid, likelihood.COLUMNS)
-        figures.save_grid(run.output / "analogies.png", rows, model.y_dim + 1)
-        likelihood.log_latents(run, model)
-    figures.save_confusion(run.output / "confusion.png", confusion)
+        figures.save_grid(output / "class_conditional.png", grid, COLUMNS)
+        figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
+        log_latents(run, model)
+    figures.save_confusion(output / "confusion.png", confusion)
     run.finish(groups, confusion=confusion.tolist())
-    likelihood.draw_figures(run, model)
+    draw_figures(run, model)
 
 
 def class_conditional(model, columns):
-    """Pixel probabilities, a row per label, a column per z: (Y · columns, 784)."""
+    """Mean pixels, a row per label, a column per z: (Y · columns, 784)."""
     z = model.sample_z(columns)
-    labels = torch.eye(model.y_dim, device=z.device).unsqueeze(1)  # (Y, 1, Y)
     z = z.expand(model.y_dim, *z.shape)
-    return model.compute_sigmoid_given(z, labels).flatten(0, 1)
+    return model.compute_sigmoid_given(z, model.labels(z)).flatten(0, 1)
 
 
 def analogies(model, x, y):
     """An image, then its z decoded with every label: (B, 784), one-hot (B, Y) → (B·(1+Y), 784)."""
-    z, _ = model.enc(x, y.to(x))
-    labels = torch.eye(model.y_dim, device=z.device).unsqueeze(1)  # (Y, 1, Y)
-    drawn = model.compute_sigmoid_given(z.expand(model.y_dim, *z.shape), labels)  # (Y, B, 784)
-    return torch.cat([x.unsqueeze(0), drawn]).transpose(0, 1).flatten(0, 1)
+    z = model.posterior(x, y.to(x)).mean
+    drawn = model.compute_sigmoid_given(z.expand(model.y_dim, *z.shape), model.labels(z))
+    return torch.cat([x.unsqueeze(0), drawn]).transpose(0, 1).flatten(0, 1)  # from (1 + Y, B, 784)
 
 
 def predicted(model, x):
     """The likeliest label of each image, (B,)."""
-    return model.cls(x).argmax(-1)
+    return model.label_posterior(x).mode
 
 
 def _classification(run, model):
-    x, y = grey(run.dataset.test_x), run.dataset.test_y
-    return classification(model, x, y)
+    return classification(model, grey(run.dataset.test_x), run.dataset.test_y)

@@ -1,22 +1,16 @@
-"""What the scripts do with a trained model: numbers, table and pictures."""
+"""A model that bounds log p(x): its bounds, samples and reconstructions."""
 
 from functools import partial
 
-import torch
 from tqdm import tqdm
 
 from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
-from codebase.engine import randomness
-from codebase.evaluation.bounds import (
-    active_units,
-    full_bounds,
-    full_iwae,
-    posteriors,
-    subset_bounds,
-)
-from codebase.evaluation.reference import BANDS
+from codebase.engine.randomness import seeded
+from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.codes import active_units, codes
+from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
 
@@ -24,85 +18,96 @@ ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
 
 
-def watch_bounds(run, model, step):
+def labelled(run):
+    """None: it is trained without labels."""
+
+
+def watch(run, model, step):
     """Logs the bounds on the test subset, samples and reconstructions, at a checkpoint."""
     run.writer.lay_out(logs.BOUND)
-    x, _ = subsets.test_subset(run.dataset)
+    x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     log_test(run, subset_bounds(model, x, run_iwae=False), step)
-    with randomness.seeded(run.args.seed):
+    with seeded(run.settings.seed):
         samples = model.sample_sigmoid(100)
-        again = model.compute_sigmoid_given(model.enc(x)[0])
+        again = model.compute_sigmoid_given(codes(model, x))
     log_grid(run.writer, "samples", samples, step)
     log_grid(run.writer, "reconstructions", figures.reconstructions(x, again), step)
 
 
-def report_bounds(run, model, problem):
-    """Problems 1 and 2: bounds on the test subset and on all test images, and 200 digits."""
-    x, _ = subsets.test_subset(run.dataset)
-    run_iwae = run.args.train != 1
-    subset = subset_bounds(model, x, run_iwae, least=5)
-    test = subsets.binarized_test(run.dataset)
-    full = full_bounds(model, test) if hasattr(model, "negative_elbo_terms") else {}
+def report(run, model):
+    """Bounds on the test subset and on all test images, a table of them, and 200 digits."""
+    x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
+    test = subsets.test_images(run.dataset, model.abilities.pixels)
+    subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
+    full = full_bounds(model, test)
     if iw := run.args.eval_iw:
         bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
-        full[f"iwae-{iw}"] = full_iwae(model, test, iw, run.args.precision, bar)
+        full[f"iwae-{iw}"] = full_iwae(model, test, iw, run.settings.precision, bar)
     active = active_units(model, test)
     print(f"\n{title(run)}: nats per image, smaller is better")
-    columns = {
-        f"test subset ({len(x)})": subset,
-        f"all test images ({len(run.dataset.test_x):,})": full,
-    }
-    print(table(columns, None if run.changed.keys() - {"precision"} else BANDS[problem]))
+    columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
+    print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
-
-    with randomness.seeded(run.args.seed):
-        z = model.sample_z(ROWS * COLUMNS)
-        probabilities = model.compute_sigmoid_given(z)
-        samples = torch.bernoulli(probabilities)
-        again = model.compute_sigmoid_given(model.enc(x)[0])
-    figures.save_grid(run.output / "samples.png", samples, COLUMNS)
-    figures.save_grid(run.output / "samples_probabilities.png", probabilities, COLUMNS)
-    pairs = figures.reconstructions(x, again)
-    figures.save_grid(run.output / "reconstructions.png", pairs, COLUMNS)
+    warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
+    _draw(run, model, x)
     log_latents(run, model)
     run.finish({"subset": subset, "test": full}, active_units=active)
     draw_figures(run, model)
 
 
+def _draw(run, model, x):
+    with seeded(run.settings.seed):
+        likelihood = model.likelihood(model.sample_z(ROWS * COLUMNS))
+        means, samples = likelihood.mean, likelihood.sample()
+        again = model.compute_sigmoid_given(codes(model, x))
+    output = run.folder.output
+    figures.save_grid(output / "samples.png", samples, COLUMNS)
+    figures.save_grid(output / "samples_probabilities.png", means, COLUMNS)
+    pairs = figures.reconstructions(x, again)
+    figures.save_grid(output / "reconstructions.png", pairs, COLUMNS)
+
+
+# What other tasks do too
+
+
 def draw_figures(run, model):
+    """With --figures 1, what run_figures.py draws."""
     if run.args.figures:
         from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
         others = book.other_datasets(run.dataset.name, run.args.data_dir)
-        study = book.Study(model, run.dataset, run.name, run.args.seed, others)
-        book.draw(study, run.output / "figures")
+        study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
+        book.draw(study, run.folder.output / "figures")
 
 
 def warn_of_collapse(collapsed):
+    """Prints a warning, if so."""
     if collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
 
 def title(run):
+    """The run's name, iterations and, if they are not MNIST, its data."""
     note = "" if run.dataset.name == "mnist" else f" — {run.dataset.name.upper()}, NOT MNIST"
     return f"{run.name} after {run.args.iter_max:,} iterations{note}"
 
 
 def log_test(run, numbers, step):
+    """Logs {name: Number} of a test set."""
     logs.log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
 
 
 def log_latents(run, model):
-    """Posterior means of test images for the projector, once the model is trained."""
+    """Logs codes of test images for the projector, once the model is trained."""
     if run.writer is None:
         return  # --train 0
     every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
-    means, _ = posteriors(model, subsets.binarized_test(run.dataset)[every])
+    found = codes(model, subsets.test_images(run.dataset, model.abilities.pixels)[every])
     x, y = grey(run.dataset.test_x[every]), run.dataset.test_y[every]
-    run.writer.add_latents(means, x, y, run.args.iter_max)
+    run.writer.add_latents(found, x, y, run.args.iter_max)
 
 
 def log_grid(writer, tag, images, step, columns=COLUMNS):
+    """Logs images as one picture."""
     writer.add_image(tag, figures.grid(images, columns), step, dataformats="HW")

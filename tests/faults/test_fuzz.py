@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 
 import broken
 import pytest
@@ -9,18 +10,23 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_data import write_idx
+from tqdm import tqdm
 
 from codebase.data import datasets
 from codebase.data.batches import Batches, seeded_generator
 from codebase.data.stream import Stream
 from codebase.engine import resume
-from codebase.engine.step import adam, update
+from codebase.engine.step import Step
 from codebase.errors import UserError
 from codebase.evaluation.summary import numbers
 from codebase.files import checkpoints
+from codebase.models.adapter import adapted
+from codebase.models.catalogue import Entry
 from codebase.runs import run as run_module
-from codebase.runs.flags import parser
+from codebase.runs.flags import parser_of
 from codebase.runs.run import Run
+from codebase.runs.settings import settings_of
+from codebase.train import loop
 
 SHORT, LONG = 100, 10_000
 FORMS = [pytest.param(SHORT, id="short"), pytest.param(LONG, id="long", marks=pytest.mark.slow)]
@@ -72,16 +78,22 @@ class Small(torch.nn.Module):
         return loss, {"train/loss": loss}
 
 
+class Wide(Small):
+    """The same for images."""
+
+    def __init__(self, name):
+        super().__init__(name, pixels=784)
+
+
 def training():
-    """A model, its optimizer and its minibatches, after three steps."""
+    """A step of a model, after three of them."""
     torch.manual_seed(0)
-    model = Small()
     x = torch.tensor([[0, 255]] * 5, dtype=torch.uint8)
     stream = Stream(Batches(x, torch.arange(5), 2, seeded_generator(0)), None, "cpu")
-    optimizer = adam(model)
+    step = Step(adapted(Small()), stream)
     for _ in range(3):
-        update(model, optimizer, stream.draw()[2])
-    return model, optimizer, stream
+        step()
+    return step
 
 
 def packed(content, **options):
@@ -146,17 +158,18 @@ def test_checkpoints(examples, here, capsys):
 @pytest.mark.parametrize("examples", FORMS)
 def test_resume_states(examples, here, capsys):
     path = here / "resume.pt"
-    model, optimizer, stream = training()
-    resume.save(path, 3, model, optimizer.state_dict()["state"], stream, [model.name])
+    step = training()
+    (moments,) = step.moments()
+    resume.save(path, 3, step.model, moments, step.stream, [step.model.name])
     good = torch.load(path, weights_only=True)
 
     def trial(content):
         path.write_bytes(content)
-        step, _ = resume.restore(path, model, optimizer, stream)
-        assert step >= 0
+        iteration, _ = resume.restore(path, step)
+        assert iteration >= 0
         for _ in range(3):  # what was read can be gone on from
-            summaries = update(model, optimizer, stream.draw()[2])
-        assert set(summaries) == {"train/loss"}
+            step()
+        assert step.tags == ["train/loss"]
 
     fuzz(files_like(good), examples, trial, capsys)
 
@@ -221,13 +234,13 @@ def opened(here, monkeypatch):
     five = datasets.Dataset("digits", x, torch.arange(5), x, torch.arange(5))
     monkeypatch.setattr(datasets, "load", lambda *_: five)
     monkeypatch.setattr(run_module, "_versions", dict)
-    p, _ = parser("", iter_max=10)
+    entry = Entry("vae", "", "", "test_fuzz:Wide", "likelihood", 10, ())
+    p = parser_of(entry)
+    settings = settings_of(entry, p, p.parse_args(["--iter_max", "1", "--threads", "1"]))
 
     def run():
-        opened = Run(p, p.parse_args(["--iter_max", "1"]), "model=vae", named=[])
-        opened.fit(Small(opened.name, pixels=784))
-        opened.writer.close()  # as a process does that ends
-        opened.lock.release()
+        with Run(settings) as opened:
+            loop(opened.session(opened.build()), partial(tqdm, disable=True), 1)
         return opened
 
     return run
@@ -236,7 +249,7 @@ def opened(here, monkeypatch):
 @pytest.mark.parametrize("examples", FORMS)
 def test_flags_json(examples, opened, capsys):
     run = opened()
-    path = run.folder / "flags.json"
+    path = run.folder.path / "flags.json"
     good = json.loads(path.read_text())
 
     def trial(content):

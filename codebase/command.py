@@ -1,0 +1,88 @@
+"""The front door: from a command line to runs. Imports no torch before it is known what for."""
+
+import contextlib
+import importlib
+import signal
+import sys
+
+from codebase.errors import UserError
+from codebase.models.catalogue import CATALOGUE, entry_of
+from codebase.runs import ranks
+from codebase.runs.flags import complain, parser_of
+
+
+def main(name, description=None, words=None, prog=None):
+    """Does what the flags say with a model of the catalogue.
+
+    Args:
+        name: of the model.
+        description: what --help says first; by default the catalogue's line.
+        words: the flags; by default the command line's.
+        prog: what --help calls the program.
+    """
+    with said_in_one_line():
+        entry = entry_of(name)
+        parser = parser_of(entry, description, prog)
+        args = parser.parse_args(words)
+
+        from codebase.runs.replicates import replicate
+        from codebase.runs.run import do
+        from codebase.runs.settings import settings_of
+
+        settings = settings_of(entry, parser, args)
+        task = importlib.import_module(f"codebase.tasks.{entry.task}")
+        if args.runs:
+            replicate(settings, task)
+        else:
+            do(settings, task)
+
+
+def named(words):
+    """`run.py NAME …`: the model that the first word names, or with --list all of them.
+
+    Args:
+        words: of the command line, without the script.
+    """
+    with said_in_one_line():
+        if words[:1] == ["--list"]:
+            print(listed())
+        elif not words or words[0].startswith("-"):
+            print("usage: run.py NAME [flags]; run.py NAME --help lists them\n\n" + listed())
+        else:
+            entry_of(words[0])
+    if words and not words[0].startswith("-"):
+        main(words[0], words=words[1:], prog=f"run.py {words[0]}")
+
+
+def listed():
+    """The catalogue as text: name, line, source."""
+    rows = [(entry.name, entry.line, entry.source) for entry in CATALOGUE.values()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def script(main):
+    """Runs the main function of a script that trains nothing."""
+    with said_in_one_line():
+        main()
+
+
+@contextlib.contextmanager
+def said_in_one_line():
+    """What is no mistake of the program ends it with one line, not a traceback.
+
+    The status is 2 for a UserError and for trouble with files, 130 after Ctrl-C.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console without β shows a question mark
+    ranks.end_with_the_launcher()
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
+    except (UserError, OSError) as error:
+        complain(error)
+        raise SystemExit(2) from None

@@ -1,0 +1,79 @@
+"""How a flag of the command line is declared: what it takes, and whether it names a run.
+
+Imports no torch, so that --help is quick.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# What a flag has to do with the name of a run.
+IN_NAME = "stands in it, as `written` says"
+IF_CHANGED = "is appended to it where it is not at its default"
+RECORDED = "makes it another run, but its name does not say so"
+NEUTRAL = "nothing: it changes no number of the run"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag.
+
+    Args:
+        name: as it is typed, without the dashes.
+        help: one line.
+        type, default, choices, nargs, const, metavar: as argparse has them.
+        names: IN_NAME, IF_CHANGED, RECORDED or NEUTRAL.
+        written: its part of the name, written(value), if IN_NAME.
+        aliases: other ways to type it, with their dashes.
+        argument: of the model's constructor, that it is passed on as; "" for none.
+        beyond: passed on only where it is not at its default, because the assignment's own
+            constructors, which a solution may have, know no such argument.
+    """
+
+    name: str
+    help: str
+    type: Callable = str
+    default: object = None
+    choices: tuple | None = None
+    metavar: str | None = None
+    names: str = IF_CHANGED
+    written: Callable | None = None
+    aliases: tuple = ()
+    argument: str = ""
+    beyond: bool = False
+
+
+def number(kind, low=-math.inf, high=math.inf, *, above=None):
+    """An argparse type: a finite int or float with low ≤ value ≤ high, or value > above."""
+    name = "a whole number" if kind is int else "a number"
+    if above is not None:
+        wanted = f"{name} above {above}"
+    elif high < math.inf:
+        wanted = f"{name} from {low} to {high}"
+    elif low > -math.inf:
+        wanted = f"{name}, at least {low}"
+    else:
+        wanted = f"a finite {name.removeprefix('a ')}"
+
+    def convert(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        inside = low <= value <= high and (above is None or value > above)
+        if not inside or abs(value) == math.inf:
+            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        return value
+
+    return convert
+
+
+def switch(text):
+    """An argparse type: 0 or 1."""
+    return number(int, 0, 1)(text)
+
+
+def weight(value):
+    """A weight as the contract writes it in names, 001; one that is not whole as it is, 0.5."""
+    return f"{int(value):03d}" if value == int(value) else str(value)

@@ -1,0 +1,163 @@
+"""What a command line comes to on this machine, resolved once, before anything else happens."""
+
+import time
+from argparse import Namespace
+from dataclasses import dataclass, replace
+
+import torch
+
+from codebase.data import datasets
+from codebase.engine import cores
+from codebase.engine.devices import device
+from codebase.engine.precision import resolve
+from codebase.errors import UserError
+from codebase.evaluation.reference import BANDS
+from codebase.flag import IF_CHANGED, NEUTRAL
+from codebase.models.catalogue import Entry
+from codebase.runs import ranks
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run, before it begins: what is to be trained, on what, where, and under which name.
+
+    Attributes:
+        entry: its model's, of the catalogue.
+        flags: every `Flag` of the script.
+        args: their values, as they were given.
+        device: where to compute.
+        precision: of the products in training: "fp32", "tf32" or "bf16".
+        native: what --precision auto comes to on the device.
+        dataset: loaded.
+        free: how many cores are free, if that is known already.
+        began: when the command did, by time.perf_counter.
+    """
+
+    entry: Entry
+    flags: tuple
+    args: Namespace
+    device: torch.device
+    precision: str
+    native: str
+    dataset: datasets.Dataset
+    free: float | None = None
+    began: float = 0.0
+
+    @property
+    def seed(self):
+        """The seed of every random number: the run id, unless --seed was given."""
+        return self.args.run if self.args.seed is None else self.args.seed
+
+    @property
+    def values(self):
+        """{flag: value}, with the seed and precision that they come to."""
+        return vars(self.args) | {"seed": self.seed, "precision": self.precision}
+
+    @property
+    def identity(self):
+        """What makes it this run and no other: {flag: value}, the model and the data among them."""
+        values = self.values
+        own = {flag.name: values[flag.name] for flag in self.flags if flag.names != NEUTRAL}
+        return {"model": self.entry.name, **own, "data": self.dataset.name}
+
+    @property
+    def changed(self):
+        """{flag: value} of its identity, where that is not the default."""
+        usual = {flag.name: flag.default for flag in self.flags}
+        usual |= {"seed": self.args.run, "precision": self.native}
+        usual |= {"data": "mnist", "model": self.entry.name}
+        return {k: v for k, v in self.identity.items() if v != usual[k]}
+
+    @property
+    def name(self):
+        """The run's: its layout, its id, and what else sets it apart."""
+        in_it = {flag.name for flag in self.flags if flag.names != IF_CHANGED}
+        apart = {k: v for k, v in self.changed.items() if k not in in_it}
+        return run_name(self.entry.layout(self.values), self.args.run, apart)
+
+    @property
+    def bands(self):
+        """{number: (centre, half-width)} of the reference; None where none compares.
+
+        They hold at the default flags, whatever the precision.
+        """
+        reference = self.entry.reference
+        apart = {k for k in self.changed if k != "precision" and f"{{{k}" not in reference}
+        return None if apart else BANDS.get(reference.format(**self.values))
+
+    def of_run(self, i):
+        """The settings that would start run i alone."""
+        args = vars(self.args) | {"run": i, "runs": None, "jobs": 1, "overwrite": 0}
+        return replace(self, args=Namespace(**args), began=time.perf_counter())
+
+    def to_device(self):
+        """The same, with the dataset on the device."""
+        return replace(self, dataset=self.dataset.to(self.device))
+
+
+def run_name(layout, run, apart):
+    """A run's name: its layout, its id, and {flag: value} of what else sets it apart."""
+    parts = [f"{k}={str(v).removesuffix('.0')}" for k, v in sorted(apart.items())]
+    return "_".join([layout, f"run={run:04d}", *parts])
+
+
+def settings_of(entry, parser, args):
+    """Checks a command line, finds its device and loads its data.
+
+    Args:
+        entry: of the catalogue.
+        parser: the `Parser` that parsed args.
+    Raises:
+        UserError: flags that do not go together, no such device, no data.
+    """
+    began = time.perf_counter()
+    check(args)
+    here = device(args.device)
+    precisions = resolve(args.precision, here), resolve("auto", here)
+    if args.runs and here.type == "cuda":
+        ranks.claim_a_gpu()
+    free = None
+    if args.threads or args.runs:
+        dataset = _dataset(args)
+    else:
+        with cores.FreeCores() as watched:  # while there is something else to wait for
+            dataset = _dataset(args)
+        free = watched.count
+    return Settings(entry, tuple(parser.flags), args, here, *precisions, dataset, free, began)
+
+
+def _dataset(args):
+    """The dataset, on the CPU; what "auto" is, and downloads, rank 0 sees to before the others."""
+    if ranks.world() == 1:
+        return datasets.load(args.dataset, args.data_dir)
+    first = datasets.load(args.dataset, args.data_dir) if ranks.rank() == 0 else None
+    name = ranks.gathered(first and first.name)[0]
+    return first or datasets.load(name, args.data_dir)
+
+
+def check(args):
+    """Raises a UserError for flags that do not go together, or not with torchrun."""
+    shared = ranks.world() > 1 and not ranks.launched_here()
+    if args.runs is None:
+        if args.jobs > 1 or shared:
+            way = "torchrun" if shared else f"--jobs {args.jobs}"
+            raise UserError(f"{way} shares the runs of --runs N among processes; give --runs too.")
+        if args.stack == "1":
+            raise UserError("--stack 1 trains the runs of --runs N as one; give --runs too.")
+        return
+    if args.runs > 1 and args.seed is not None:
+        raise UserError(
+            f"--seed {args.seed} with --runs {args.runs} would train one run {args.runs} times; "
+            "leave it out, and each run's id is its seed."
+        )
+    if args.run + args.runs > 10_000:
+        raise UserError(
+            f"--run {args.run} --runs {args.runs} goes beyond 9999, the largest run id."
+        )
+    if shared and args.jobs > 1:
+        raise UserError(f"torchrun has started the processes; leave --jobs {args.jobs} out.")
+    if shared and (args.overwrite or args.resume == "0"):
+        raise UserError(
+            "--overwrite 1 and --resume 0 are for one start; torchrun starts ranks again. Delete "
+            "the folders in checkpoints/, or use --jobs."
+        )
