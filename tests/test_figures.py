@@ -246,23 +246,25 @@ def test_a_run_is_studied_as_it_was_trained(name, here):
         assert found.resolve() == folder.resolve()
         assert (study.name, study.kind, study.seed) == (name, name.split("=")[1].split("_")[0], 3)
         assert study.dataset.name == "digits"
-        assert study.settings["z"] == model.z_dim
+        assert study.settings.get("z", 64) == study.z_dim == model.z_dim  # an SSVAE has no --z
         assert study.settings.get("beta", 1.0) == study.model.beta == model.beta
         assert study.abilities == model.abilities  # with gw = 0 those of a classifier
 
 
 def test_mistakes_are_clear_sentences(here):
     name = "model=vae_z=03_run=0000"
-    folder = keep(name, VAE(z_dim=3))
+    keep(name, VAE(z_dim=3))
     with pytest.raises(UserError, match=r"--only cats: the figures are samples,"):
         book.draw_runs([name], here / "figures", only=["cats", "samples"])
     for wrong in ("", "model=vae_z=3"):
         with pytest.raises(UserError, match=rf"no run '{wrong}'.*{name}"):
             book.open_study(wrong)
-    for flags in ({"seed": "many"}, {"beta": -1}, {"gw": None}):
-        records.write(folder / "flags.json", {"data": "digits"} | flags)
+    ssvae = "model=ssvae_gw=001_cw=100_run=0000"
+    keep(ssvae, SSVAE())
+    for run, flags in [(name, {"seed": "many"}), (name, {"beta": -1}), (ssvae, {"gw": None})]:
+        records.write(checkpoints.ROOT / run / "flags.json", {"data": "digits"} | flags)
         with pytest.raises(UserError, match=r"flags\.json is no run's"):
-            book.open_study(name)
+            book.open_study(run)
 
 
 def test_the_command_line(run, tmp_path):
