@@ -23,7 +23,7 @@ def samples_by_z(studies: list[Study]) -> Drawn:
         ax.set_xlabel(f"nelbo {nelbo:.1f} nats")
         ax.xaxis.set_label_position("bottom")
         numbers[study.name] = {"z": study.z_dim, "nelbo": nelbo}
-    fig.suptitle("Samples (pixel probabilities) by the size of z")
+    fig.suptitle(f"Samples (pixel {studies[0].mean_pixels}) by the size of z")
     return fig, numbers
 
 
