@@ -3,8 +3,9 @@
 from torch.nn import Sequential, Sigmoid, Softmax
 
 from codebase import utils as ut
-from codebase.models.base import LatentVariableModel, Model, SemiSupervisedModel
+from codebase.models.base import LatentVariableModel, Model
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian, Mixture
+from codebase.models.semisupervised import SemiSupervisedModel
 
 
 def adapted(model):

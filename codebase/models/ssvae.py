@@ -6,8 +6,9 @@ from torch.nn import Sequential, Sigmoid, Softmax
 from torch.nn import functional as F
 
 from codebase.models import nns
-from codebase.models.base import SemiSupervisedModel, StandardNormalPrior
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian
+from codebase.models.priors import StandardNormalPrior
+from codebase.models.semisupervised import SemiSupervisedModel
 
 
 class SSVAE(StandardNormalPrior, SemiSupervisedModel):

@@ -3,8 +3,9 @@
 from torch.nn import Sequential, Sigmoid
 
 from codebase.models import nns
-from codebase.models.base import LatentVariableModel, StandardNormalPrior
+from codebase.models.base import LatentVariableModel
 from codebase.models.distributions import Bernoulli, DiagonalGaussian
+from codebase.models.priors import StandardNormalPrior
 
 
 class VAE(StandardNormalPrior, LatentVariableModel):
