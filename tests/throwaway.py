@@ -4,9 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from codebase.models.base import Abilities, LatentVariableModel, StandardNormalPrior
+from codebase.models.base import Abilities, LatentVariableModel
 from codebase.models.distributions import Bernoulli, DiagonalGaussian, Distribution, closed_form
 from codebase.models.nns import v1
+from codebase.models.priors import StandardNormalPrior
 from codebase.models.vae import VAE
 
 
