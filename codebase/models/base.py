@@ -65,6 +65,17 @@ class Model(nn.Module, abc.ABC):
         """{name: parameters} of those that train against or beside each other; most have one."""
         return {"model": [p for p in self.parameters() if p.requires_grad]}
 
+    def networks(self):
+        """Those of its networks that are plain MLPs, for programs that know no PyTorch.
+
+        Returns:
+            {role: nn.Sequential of linear layers and functions between and behind them}, of
+            "encoder": [x] or [x, y] → the mean of q(z|x, y) in its first Z outputs;
+            "decoder": [z] or [z, y] → the mean of p(x|z, y); "classifier": x → q(y|x). [a, b] is
+            one vector after the other. A role is left out where the model has no such MLP.
+        """
+        return {}
+
     def advance(self):
         """Counts a training step."""
         self.steps_taken.add_(1)

@@ -8,7 +8,9 @@ from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
-from codebase.evaluation.bounds import active_units, codes, full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.codes import active_units, codes
+from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
 
@@ -47,7 +49,7 @@ def report(run, model):
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
+    warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
     _draw(run, model, x)
     log_latents(run, model)
     run.finish({"subset": subset, "test": full}, active_units=active)
