@@ -54,7 +54,7 @@ def kl_bars(study: Study) -> Drawn:
 
 def confusion(counts: torch.Tensor) -> Figure:
     """The confusion matrix of (Y, Y) counts, true label by predicted."""
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    shares = (counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy()
     fig = style.figure(3.1)
     ax = fig.subplots()
     image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
