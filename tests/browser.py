@@ -128,15 +128,16 @@ class Browser:
             if not url.startswith(("data:", "blob:")):
                 self.requests.append(url)
 
-    def open(self, url, width=1280, height=900, *, phone=False, dark=False):
-        """Loads a page in a window of that size."""
+    def open(self, url, width=1280, height=900, *, phone=False, dark=False, printed=False):
+        """Loads a page in a window of that size, or as on paper."""
         self.complaints.clear()
         self.requests.clear()
         size = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1}
         self.send("Emulation.setDeviceMetricsOverride", mobile=phone, **size)
         self.send("Emulation.setTouchEmulationEnabled", enabled=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        media = "print" if printed else ""
+        self.send("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.send("Page.navigate", url=url)
         self.wait_for(
             lambda: self.js("document.readyState === 'complete' && location.href !== 'about:blank'")

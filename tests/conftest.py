@@ -33,6 +33,19 @@ def mnist():
     return datasets.load("mnist", DATA)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; skips where there is none."""
+    import browser as chromium
+
+    path = chromium.find()
+    if path is None:
+        pytest.skip(f"needs a browser, one of {', '.join(chromium.NAMES)}")
+    started = chromium.Browser(path)
+    yield started
+    started.close()
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty working folder, so that checkpoints/ and logs/ are the test's own."""

@@ -2,7 +2,6 @@
 
 import json
 
-import browser as chromium
 import numpy as np
 import pytest
 import torch
@@ -32,16 +31,6 @@ MODELS = {
     "full": lambda: FullVAE(z_dim=3),
     "grey": lambda: GreyVAE(z_dim=2),
 }
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = chromium.find()
-    if path is None:
-        pytest.skip(f"needs a browser, one of {', '.join(chromium.NAMES)}")
-    started = chromium.Browser(path)
-    yield started
-    started.close()
 
 
 @torch.no_grad()

@@ -357,6 +357,50 @@ def test_the_page_carries_everything_it_shows(here, digits):
     assert write("--runs", "1", "--iter_max", "300") == [text, html]
 
 
+def style_of(browser, selector, name):
+    """A computed style of every element that the selector finds."""
+    return browser.js(
+        f"Array.from(document.querySelectorAll('{selector}'), (e) => getComputedStyle(e)['{name}'])"
+    )
+
+
+@pytest.fixture
+def long_report(here):
+    """A page whose tables are as wide and long as a whole report's."""
+    run, number = "model=ssvae_gw=000_cw=100_run=0000_data=digits", "123.45 ± 0.12"
+    rows = [[run, *[number] * 6]] * 60
+    heading = ["run", *["all 10,000 test images"] * 6]
+    text = f"# Wide\n\n## Tables\n\n{page.table(heading, rows)}\n\nSome `code`.\n"
+    (here / "report.html").write_text(page.html(text, here), encoding="utf-8")
+    return (here / "report.html").as_uri()
+
+
+def test_on_paper_nothing_is_cut_and_no_heading_is_alone(browser, long_report):
+    """680 pixels are the width between the margins of A4, dark screen or not."""
+    for dark in (False, True):
+        browser.open(long_report, 680, 1000, dark=dark, printed=True)
+        assert style_of(browser, "body", "backgroundColor") == ["rgb(255, 255, 255)"]
+        assert set(style_of(browser, "tr", "breakInside")) == {"avoid"}
+        assert set(style_of(browser, "h1, h2", "breakAfter")) == {"avoid"}
+        assert set(style_of(browser, "thead", "display")) == {"table-header-group"}
+        assert set(style_of(browser, ".table", "overflowX")) == {"visible"}
+        right = "document.querySelector('table').getBoundingClientRect().right"
+        assert browser.js(right) <= 680
+        assert browser.js("document.documentElement.scrollWidth") <= 680
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_is_dark_where_the_reader_s_screen_is(browser, long_report, dark):
+    browser.open(long_report, dark=dark)
+    (paper,), (ink,) = (
+        [sum(map(int, re.findall(r"\d+", c)[:3])) for c in style_of(browser, "body", name)]
+        for name in ("backgroundColor", "color")
+    )
+    assert (paper < ink) == dark
+    assert abs(paper - ink) > 500  # of 765
+    assert browser.complaints == []
+
+
 def test_a_report_of_nothing_says_so(here):
     text, html = write()
     assert "45 of the 45 runs are missing" in text

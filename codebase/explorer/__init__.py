@@ -16,6 +16,7 @@ from codebase.data import datasets, subsets
 from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.codes import posterior_of
 from codebase.explorer.networks import bytes64, halves, written
+from codebase.figures import colours
 from codebase.figures.analysis import contingency, kl_per_dimension, nearest_component
 from codebase.files import disk
 from codebase.models.distributions import Mixture
@@ -81,6 +82,7 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
         "data": dataset.name,
         "pixels": model.abilities.pixels,
         "labels": model.y_dim,
+        "colors": colours.DIGITS,
         "nets": written(model, x),
         "examples": bytes64(dataset.test_x[examples].numpy()),
         "example_labels": y[examples].tolist(),

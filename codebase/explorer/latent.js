@@ -37,7 +37,23 @@ const plane = {
       context.arc(x, y, 2 * devicePixelRatio, 0, 7);
       context.fill();
     }
+    plane.nameAxes(context, size);
     return canvas;
+  },
+  nameAxes(context, size) {
+    const [across, up] = plane.axes().map(named), edge = 6 * devicePixelRatio;
+    context.font = `${13 * devicePixelRatio}px system-ui, sans-serif`;
+    context.lineWidth = 4 * devicePixelRatio; // a halo, over the dots
+    context.strokeStyle = "#fff";
+    context.fillStyle = "#000";
+    for (const [name, align, x, y] of [
+      [`${across} →`, "right", size - edge, size / 2 - edge],
+      [`${up} ↑`, "left", size / 2 + edge, edge + context.lineWidth * 3],
+    ]) {
+      context.textAlign = align;
+      context.strokeText(name, x, y);
+      context.fillText(name, x, y);
+    }
   },
   point(event) {
     const box = $("plane").getBoundingClientRect(), [across, up] = plane.axes();
@@ -64,7 +80,6 @@ function standardNormal() {
 let means, componentM, componentS;
 function prepareLatent() {
   means = decodeHalves(content.dots);
-  const named = (d) => `z${d + 1}`;
   for (const [id, first] of [["across", 0], ["up", Math.min(1, Z - 1)]]) {
     const shown = content.order.slice(0, means.length / content.dot_labels.length);
     $(id).append(...shown.map((d) => new Option(named(d), d)));
@@ -114,22 +129,25 @@ function prepareLatent() {
   if (mixture) {
     componentM = decodeHalves(mixture.m);
     componentS = decodeHalves(mixture.s);
+    const none = new Option("none: z is from elsewhere", "");
+    none.disabled = none.hidden = true; // shown, not chosen
+    $("component").append(none);
     mixture.index.forEach((k, i) => {
-      const use = `k = ${k + 1}: ${percent(mixture.share[i])} of the test images, ${percent(mixture.purity[i])} of them a ${mixture.digit[i]}`;
+      const use = `k = ${k}: ${percent(mixture.share[i])} of the test images, ${percent(mixture.purity[i])} of them a ${mixture.digit[i]}`;
       $("component").append(new Option(use, i));
     });
-    const choose = () => goTo(part(componentM, Number($("component").value)));
-    $("component").addEventListener("change", choose);
-    choose();
+    const choose = (i) => goTo(part(componentM, Number(i)), i);
+    $("component").addEventListener("change", () => choose($("component").value));
+    choose("0");
   }
   $("kl-help").hidden = false;
   $("kl-of").textContent = mixture ? "the Gaussian of the prior’s mean and variance" : "the prior";
   $("sample").textContent = mixture ? "Sample z from the component" : "Sample z";
   $("sample").addEventListener("click", () => {
-    const i = mixture && Number($("component").value);
-    const m = mixture ? part(componentM, i) : content.prior_m;
-    const s = mixture ? part(componentS, i) : content.prior_s;
-    goTo(Array.from(m, (mean, d) => mean + s[d] * standardNormal()));
+    const [m, s] = mixture
+      ? [componentM, componentS].map((table) => part(table, Number(state.component)))
+      : [content.prior_m, content.prior_s];
+    goTo(Array.from(m, (mean, d) => mean + s[d] * standardNormal()), state.component);
   });
   $("middle").addEventListener("click", () => goTo(content.prior_m));
   changed();

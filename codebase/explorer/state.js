@@ -1,4 +1,5 @@
-// What one sees and moves. The state is a latent vector z and a label y; all else is drawn from it.
+// What one sees and moves. The state is a latent vector z, the component of the prior that it is of
+// ("" if it came from elsewhere) and a label y; all else is drawn from it.
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const nets = model(content);
@@ -11,11 +12,13 @@ const make = (tag, properties = {}, ...children) => {
 const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
 const PIXELS = SIDE * SIDE;
 const REACH = 3.5; // standard deviations of the prior that sliders and plane go to
-const FIRST = 10; // sliders in view; others unfold,
-const MOST = 100; // up to this many
-const COLORS = ["#332288", "#56a8d8", "#44aa99", "#117733", "#8a8a1f", "#d9a400", "#cc6677", "#882255", "#aa4499", "#777777"];
+// Sliders in view; others unfold. Where all is one column, the image of one's own lies below them,
+const FIRST = matchMedia("(min-width: 60rem)").matches ? 10 : 3;
+const MOST = 100; // and there are up to this many
+const COLORS = content.colors; // of the digits
 const Z = content.order ? content.order.length : 0;
-const state = { z: Float32Array.from(content.prior_m || []), y: content.labels ? 0 : null };
+const state = { z: Float32Array.from(content.prior_m || []), y: content.labels ? 0 : null, component: "" };
+const named = (d) => `z[${d}]`; // as in Python, z[:, d]
 const sliders = [];
 
 // Draws once per frame however often it is asked to.
@@ -27,9 +30,13 @@ function changed() {
 function render() {
   waiting = false;
   paint($("drawn"), nets.decode(state.z, state.y));
-  const axes = plane.axes().map((d) => `z${d + 1} ${state.z[d].toFixed(2)}`).join(", ");
+  const axes = plane.axes().map((d) => `${named(d)} ${state.z[d].toFixed(2)}`).join(", ");
   $("plane").setAttribute("aria-label", `Latent plane, ${axes}`);
   plane.draw();
+  if (content.components) {
+    $("component").value = state.component;
+    $("sample").disabled = state.component === "";
+  }
   for (const { d, input, output } of sliders) {
     input.value = standard(d);
     output.value = state.z[d].toFixed(2);
@@ -51,11 +58,13 @@ function paint(canvas, values) {
 const standard = (d) => (state.z[d] - content.prior_m[d]) / content.prior_s[d];
 const limited = (u) => Math.max(-REACH, Math.min(REACH, u));
 function move(d, u) {
+  state.component = "";
   state.z[d] = content.prior_m[d] + content.prior_s[d] * u;
   changed();
 }
-function goTo(z) {
+function goTo(z, component = "") {
   state.z.set(z);
+  state.component = component;
   changed();
 }
 

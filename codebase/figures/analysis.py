@@ -206,6 +206,23 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> Ca
     return Calibration(mean_confidence, accuracy, count, float(ece))
 
 
+def wilson(share: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of a share of n trials, which is wide where n is small even at 0 and 1.
+
+    The p with |share − p| ≤ z √(p (1 − p) / n) (Wilson, 1927); z = 1.96 covers 95 %.
+
+    Args:
+        share: (…,) in [0, 1], of n.
+        n: (…,) counts; NaN comes of 0.
+    Returns:
+        Its lower and upper ends, (…,) each, in [0, 1].
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) * z / (1 + z**2 / n)
+    return (centre - half).clip(0, 1), (centre + half).clip(0, 1)
+
+
 def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     """P(an outlier scores below an image of the model's kind), ties half: 1 is perfect, ½ chance.
 

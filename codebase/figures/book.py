@@ -153,6 +153,7 @@ def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
         others=other_datasets(opened.data, data_dir),
         kind=opened.kind,
         settings=opened.settings,
+        training=opened.training,
     )
     return study, opened.folder
 

@@ -14,6 +14,7 @@ from codebase.figures.style import Drawn
 
 # What has kl beside the dimensions: see Study.kl.
 OTHERS = {"y": "label", "k": "choice of component", "rest": "joint part"}
+FEW = 10  # images in a bin, below which its accuracy says little
 
 
 def kl_bars(study: Study) -> Drawn:
@@ -27,7 +28,7 @@ def kl_bars(study: Study) -> Drawn:
     colours = [style.BLUE if is_active[d] else style.GREY for d in order]
     ax.bar(range(study.z_dim), by_dimension[order].tolist(), color=colours)
     step = -(-study.z_dim // 16)
-    ticks = {i: str(int(order[i]) + 1) for i in range(0, study.z_dim, step)}
+    ticks = {i: str(int(order[i])) for i in range(0, study.z_dim, step)}
     for place, (name, value) in enumerate(others.items(), start=2):
         ax.bar(-place, value, color=style.ORANGE)
         ticks[-place] = name
@@ -36,7 +37,7 @@ def kl_bars(study: Study) -> Drawn:
     kl, n = float(by_dimension.sum()) + sum(others.values()), int(is_active.sum())
     title = f"kl = {kl:.2f} nats; {n} of {study.z_dim} dimensions active"
     ax.set(
-        xlabel=f"{first}latent dimensions, most kl first",
+        xlabel=f"{first}latent dimensions d of z[d], most kl first",
         ylabel="kl, nats per image",
         title=title + ("" if is_active.all() else " (grey: not)"),
     )
@@ -84,21 +85,24 @@ def calibration(study: Study) -> Drawn:
     top, bottom = fig.subplots(2, sharex=True, height_ratios=[3, 1])
     top.plot([0, 1], [0, 1], ":", color=style.GREY, label="calibrated")
     filled = c.count > 0
-    # Standard error of a share, within a bin.
-    error = np.sqrt(c.accuracy[filled] * (1 - c.accuracy[filled]) / c.count[filled])
-    top.errorbar(
-        *(c.confidence[filled], c.accuracy[filled], error),
-        fmt="o-",
-        color=style.BLUE,
-        capsize=2,
-        label="q(y|x), ± standard error",
-    )
+    low, high = analysis.wilson(c.accuracy, c.count)
+    error = np.stack([c.accuracy - low, high - c.accuracy]).clip(min=0)
+    enough = c.count >= FEW
+    for bins, form, fill, label in (
+        (enough, "o-", style.BLUE, "q(y|x), with Wilson's 95 % interval"),
+        (filled & ~enough, "o", "white", f"of fewer than {FEW} images"),
+    ):
+        if bins.any():
+            top.errorbar(
+                *(c.confidence[bins], c.accuracy[bins], error[:, bins], None, form),
+                **{"color": style.BLUE, "markerfacecolor": fill, "capsize": 2, "label": label},
+            )
     top.set(ylabel="accuracy", ylim=(0, 1.02), xlim=(0, 1.01))
     top.set_title(
         f"Calibration of q(y|x): ECE {c.ece:.3f}\n"
         f"accuracy {right.mean():.3f}, mean confidence {confidence.mean():.3f}"
     )
-    top.legend(loc="upper left")
+    fig.legend(loc="outside lower center", ncols=2)
     bottom.bar(
         edges[:-1], c.count, width=edges[1], align="edge", color=style.SKY, edgecolor="white"
     )
@@ -108,9 +112,13 @@ def calibration(study: Study) -> Drawn:
         "accuracy": float(right.mean()),
         "mean_confidence": float(confidence.mean()),
         "bins": [
-            {"confidence": float(a), "accuracy": float(b), "images": int(n)}
-            for a, b, n in zip(c.confidence, c.accuracy, c.count, strict=True)
-            if n
+            {
+                "confidence": float(c.confidence[b]),
+                "accuracy": float(c.accuracy[b]),
+                "images": int(c.count[b]),
+                "interval_95": [float(low[b]), float(high[b])],
+            }
+            for b in filled.nonzero()[0]
         ],
     }
     return fig, numbers

@@ -5,6 +5,7 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 
 import numpy as np
 from matplotlib import patheffects
+from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 
 from codebase.figures import analysis, style
@@ -12,6 +13,7 @@ from codebase.figures.study import Study
 from codebase.figures.style import Drawn
 
 SHOWN = 2_000  # images in a t-SNE map; its time grows a little faster than their number
+TEXT = 0.07  # of a map's side, what a digit's name takes of it
 
 
 def plane(study: Study) -> Drawn:
@@ -29,7 +31,7 @@ def plane(study: Study) -> Drawn:
         for n in (1, 2, 3):
             axes = (2 * n * s).tolist()
             ax.add_patch(Ellipse(centre, *axes, fill=False, linewidth=0.5, linestyle=":"))
-    ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+    ax.set(xlabel=style.latent(0), ylabel=style.latent(1), aspect="equal")
     prior = "+: component means" if "mixture" in study.traits else "dotted: prior's 1, 2, 3 s"
     ax.set_title(f"Posterior means of {len(y):,} images ({prior})\n{_knn(accuracy)}")
     return fig, {"knn_accuracy": accuracy}
@@ -89,23 +91,28 @@ def _knn(accuracy):
 
 
 def _scatter(ax, points, labels):
-    """Points coloured by digit, and each digit's name at its points' median."""
+    """Points coloured by digit, with a legend; digits that lie apart are named on the map too."""
     colours = np.array(style.DIGITS)[labels]
     # Thousands of points as one picture inside the SVG: as shapes they would take megabytes.
     ax.scatter(*points.T, s=2, c=colours, linewidths=0, alpha=0.7, rasterized=True)
     halo = [patheffects.withStroke(linewidth=2, foreground="white")]
-    for digit in np.unique(labels):
-        at = np.median(points[labels == digit], axis=0)
-        ax.text(
-            *at,
-            str(digit),
-            fontsize=9,
-            weight="bold",
-            ha="center",
-            va="center",
-            color=style.DIGITS[digit],
-            path_effects=halo,
-        )
+    text = {"fontsize": 9, "weight": "bold", "ha": "center", "va": "center"}
+    medians = {digit: np.median(points[labels == digit], axis=0) for digit in np.unique(labels)}
+    for digit in apart(medians, TEXT * np.ptp(points, axis=0).max()):
+        ax.text(*medians[digit], str(digit), path_effects=halo, **text)
+    dot = {"linestyle": "", "marker": "o", "markersize": 3.5}
+    handles = [Line2D([], [], color=style.DIGITS[d], label=str(d), **dot) for d in medians]
+    where = {"loc": "outside lower center", "ncols": len(handles)}
+    ax.figure.legend(handles=handles, handletextpad=-0.4, columnspacing=0.8, **where)
+
+
+def apart(places: dict[int, np.ndarray], distance: float) -> list[int]:
+    """The names of places that keep a distance from all other places: {name: (2,)} → names."""
+    return [
+        name
+        for name, here in places.items()
+        if all(np.linalg.norm(here - p) > distance for n, p in places.items() if n != name)
+    ]
 
 
 def clustering(study: Study) -> Drawn:

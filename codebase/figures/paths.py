@@ -72,7 +72,7 @@ def traversals(study: Study, most: int = 20, columns: int = 11, reach: float = 3
 
     fig = style.figure(0.75 + 0.265 * len(order))
     ax = fig.subplots()
-    names = [f"$z_{{{d + 1}}}$  {kl[d]:.2f}" for d in order.tolist()]
+    names = [f"{style.latent(d)}  {kl[d]:.2f}" for d in order.tolist()]
     values = [f"{round(step, 1) + 0:+.1f}" for step in steps.tolist()]
     corners = style.digits(ax, images, columns, values, names)
     for row, column in enumerate(at):
@@ -90,15 +90,15 @@ def manifold(study: Study, n: int = 20) -> Drawn:
     """z = 2: the plane decoded at the prior's quantiles, so that equal steps are equally likely."""
     m, v = (t.cpu() for t in (study.gaussians.mean, study.gaussians.variance))
     p = (torch.arange(n) + 0.5) / n
-    z1, z2 = (analysis.mixture_quantiles(m[:, d], v[:, d], p) for d in (0, 1))
-    codes = torch.stack(torch.meshgrid(z1, z2.flip(0), indexing="xy"), dim=-1)  # (n, n, 2)
+    z0, z1 = (analysis.mixture_quantiles(m[:, d], v[:, d], p) for d in (0, 1))
+    codes = torch.stack(torch.meshgrid(z0, z1.flip(0), indexing="xy"), dim=-1)  # (n, n, 2)
     images = study.decode(codes.to(study.device)).flatten(0, 1)
     fig = style.figure(3.65)
     ax = fig.subplots()
     few = range(n)
-    bottom = [f"{z1[i]:.1f}" if i % 3 == 0 else "" for i in few]
-    side = [f"{z2[n - 1 - i]:.1f}" if i % 3 == 0 else "" for i in few]
+    bottom = [f"{z0[i]:.1f}" if i % 3 == 0 else "" for i in few]
+    side = [f"{z1[n - 1 - i]:.1f}" if i % 3 == 0 else "" for i in few]
     style.digits(ax, images, n, bottom, side)
-    ax.set(xlabel="$z_1$", ylabel="$z_2$")
+    ax.set(xlabel=style.latent(0), ylabel=style.latent(1))
     fig.suptitle("p(x|z) on the prior's quantiles 2.5 %, 7.5 %, …, 97.5 %")
     return fig, {}

@@ -35,6 +35,7 @@ class Study:
         others: {name: uint8 (N, D)}, other datasets' test images, as outliers.
         kind: the model's name in the catalogue.
         settings: {flag: value} in which runs of one kind may differ, as the run's record has them.
+        training: how it was trained, {"iterations": n, …}, as far as that is known.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Study:
         *,
         kind: str = "",
         settings: dict | None = None,
+        training: dict | None = None,
     ):
         self.model, self.dataset, self.name, self.seed = model, dataset, name, seed
         self.others, self.kind, self.settings = others or {}, kind, settings or {}
+        self.training = training or {}
         self.abilities = model.abilities
         self.z_dim, self.y_dim = model.z_dim, model.y_dim
         self.device = dataset.test_x.device

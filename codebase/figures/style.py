@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.style import context
 
+from codebase.figures import colours
 from codebase.figures.grids import SIDE, grid
 from codebase.files.disk import atomic
 
@@ -18,15 +19,8 @@ WIDTH = 3.5  # inches: a column of a two-column page, at which the type below is
 DPI = 300
 GAP = 2  # pixels between the digits of a grid
 
-# Okabe & Ito's eight, told apart by colour-blind readers.
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
-    *("#000000", "#E69F00", "#56B4E9", "#009E73"),
-    *("#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
-)
-GREY = "#999999"
-# Ten digits need more, and yellow is faint on white: olive and wine are Paul Tol's. Where digits
-# are coloured, their names stand in the figure as well.
-DIGITS = BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK, "#999933", GREY, "#882255"
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = colours.EIGHT
+GREY, DIGITS = colours.GREY, colours.DIGITS
 CMAP = "cividis"
 
 Drawn = tuple[Figure, dict]  # a figure, and the numbers behind it
@@ -117,3 +111,8 @@ def captioned(ax: Axes, images: torch.Tensor, columns: int, captions: Sequence[s
 def frame(x: float, y: float) -> Rectangle:
     """A box around the digit whose upper left corner is (x, y)."""
     return Rectangle((x, y), SIDE, SIDE, fill=False, edgecolor=VERMILLION, linewidth=0.8)
+
+
+def latent(d: int) -> str:
+    """What dimension d of z is called, in figures and explorer: as in Python, z[:, d]."""
+    return f"z[{d}]"

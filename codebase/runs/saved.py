@@ -25,6 +25,7 @@ class SavedRun:
         seed: of its training.
         kind: the model's name in the catalogue.
         settings: {flag: value} of the model.
+        training: {"iterations": step, …}, and the recorded batch_size and lr.
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class SavedRun:
     seed: int = 0
     kind: str = ""
     settings: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
 
 
 def open_run(run, step=None):
@@ -72,7 +74,8 @@ def open_run(run, step=None):
     model.steps_taken.fill_(step)
     settings = {flag.name: flags.get(flag.name, flag.default) for flag in entry.flags}
     settings |= {f.name: sizes[f.argument] for f in entry.flags if f.argument in sizes}
-    return SavedRun(folder, model.eval(), step, data, flags["seed"], entry.name, settings)
+    training = {"iterations": step} | {k: flags[k] for k in ("batch_size", "lr") if k in flags}
+    return SavedRun(folder, model.eval(), step, data, flags["seed"], entry.name, settings, training)
 
 
 SEED = Flag("seed", "random seed", type=number(int, 0))
