@@ -17,6 +17,7 @@ from codebase.data.batches import grey
 from codebase.errors import UserError
 from codebase.evaluation.codes import posterior_of
 from codebase.explorer.networks import FUNCTIONS
+from codebase.figures import style
 from codebase.files import checkpoints, disk
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
@@ -333,7 +334,7 @@ def test_dragging_over_the_plane_draws_what_is_there(browser, pages, hand):
     torch.testing.assert_close(z, torch.tensor([1.0, 2.0]), rtol=0, atol=2 / unit)
     torch.testing.assert_close(canvas(browser, "drawn"), drawn(model, z, None), rtol=0, atol=0.01)
     shown = browser.js("Array.from(document.querySelectorAll('.slider'), (s) => s.textContent)")
-    assert any(text.startswith("z1") and text.endswith(f"{z[0]:.2f}") for text in shown)
+    assert any(text.startswith("z[0]") and text.endswith(f"{z[0]:.2f}") for text in shown)
     assert browser.complaints == []
 
 
@@ -351,7 +352,7 @@ def test_arrow_keys_move_the_plane_and_the_sliders(browser, pages):
         assert state(browser)[0].tolist() == pytest.approx(expected, abs=1e-6)
     browser.frames()
     label = browser.js("document.getElementById('plane').getAttribute('aria-label')")
-    assert label == "Latent plane, z1 0.00, z2 0.00"
+    assert label == "Latent plane, z[0] 0.00, z[1] 0.00"
     browser.js("document.getElementById('slider-1').focus()")
     browser.press("ArrowRight")
     assert state(browser)[0].tolist() == pytest.approx([0, 0.05], abs=1e-6)
@@ -387,6 +388,65 @@ def test_a_digit_and_a_component_are_chosen(browser, pages):
     torch.testing.assert_close(canvas(browser, "drawn"), drawn(model, z, None), rtol=0, atol=0.01)
     browser.js("document.getElementById('sample').click()")
     assert not torch.equal(state(browser)[0], z)
+
+
+def test_a_component_is_named_only_while_z_is_of_it(browser, pages):
+    """Whatever else moves z takes the name away, and what would draw from the component with it."""
+    show(browser, pages, "gmvae")
+    shown = "[component.value, component.selectedOptions[0].textContent, sample.disabled]"
+    x, y = browser.centre("#plane")
+    ways = {
+        "a test image": lambda: browser.js("document.querySelector('#examples button').click()"),
+        "the prior's mean": lambda: browser.js("middle.click()"),
+        "the plane": lambda: browser.drag([(x, y), (x + 20, y)]),
+        "a slider": lambda: browser.js("sliders[0].input.dispatchEvent(new Event('input'))"),
+    }
+    for way, go in ways.items():
+        browser.js("component.value = 1; component.dispatchEvent(new Event('change'))")
+        browser.frames()
+        k = browser.js("content.components.index[1]")
+        value, text, disabled = browser.js(shown)
+        assert (value, disabled) == ("1", False), way
+        assert text.startswith(f"k = {k}: "), "as Python counts"
+        browser.js("sample.click()")
+        browser.frames()
+        assert browser.js(shown)[0] == "1", way  # still of the component
+        go()
+        browser.frames()
+        assert browser.js(shown) == ["", "none: z is from elsewhere", True], way
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize(("kind", "names"), [("vae", [0, 1]), ("vae_of_12", None)])
+def test_the_plane_names_its_axes(browser, pages, kind, names):
+    show(browser, pages, kind)
+    names = names or browser.js("content.order.slice(0, 2)")
+    browser.js(
+        "globalThis.written = []; CanvasRenderingContext2D.prototype.fillText = "
+        "(text) => written.push(text); plane.background = null; plane.draw()"
+    )
+    assert browser.js("written") == [f"z[{names[0]}] →", f"z[{names[1]}] ↑"]
+
+
+def test_on_a_phone_the_pad_is_not_under_all_the_sliders(browser, pages):
+    show(browser, pages, "vae_of_12", width=390, height=844, phone=True)
+    tops = browser.js(
+        "[...document.querySelectorAll('.slider'), pad.canvas].map((e) => "
+        "e.checkVisibility() ? e.getBoundingClientRect().top : null).filter((y) => y !== null)"
+    )
+    assert len(tops) == 4
+    assert max(tops) == tops[-1] < 844
+    assert browser.js("document.querySelector('#sliders summary').textContent").startswith("9 more")
+    show(browser, pages, "vae_of_12")
+    seen = "[...document.querySelectorAll('.slider')].filter((e) => e.checkVisibility()).length"
+    assert browser.js(seen) == 10
+
+
+def test_the_digits_have_the_figures_colours(browser, pages):
+    show(browser, pages, "vae")
+    dots = "[...document.querySelectorAll('#legend i')].map((e) => e.style.background)"
+    wanted = [tuple(int(c[i : i + 2], 16) for i in (1, 3, 5)) for c in style.DIGITS]
+    assert browser.js(dots) == [f"rgb{colour}" for colour in wanted]
 
 
 def test_samples_come_from_the_prior(browser, pages):

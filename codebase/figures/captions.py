@@ -84,7 +84,7 @@ CAPTIONS = {
     "calibration": (
         "Calibration",
         "Is the classifier right as often as it is sure? The accuracy of the test images by "
-        "confidence max q(y|x); the expected calibration error is "
+        "confidence max q(y|x), with Wilson's 95 % intervals; the expected calibration error is "
         "ECE = Σ_b n_b/N · |accuracy_b − confidence_b|.",
     ),
     "mistakes": (
