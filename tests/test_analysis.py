@@ -227,6 +227,15 @@ def test_a_calibrated_classifier_has_an_ece_near_zero():
     )
 
 
+@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (3, 5), (50, 50), (870, 1000)])
+def test_wilson_s_interval_is_where_the_test_does_not_reject(right, n):
+    low, high = analysis.wilson(np.array([right / n]), np.array([n]))
+    expected = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
+    np.testing.assert_allclose([low[0], high[0]], [expected.low, expected.high], atol=1e-4)
+    empty = analysis.wilson(np.array([np.nan]), np.array([0]))
+    assert np.isnan(empty).all()
+
+
 def test_auroc_is_the_share_of_pairs_in_order():
     rng = np.random.default_rng(0)
     inside, outside = rng.integers(0, 9, 40) + 2.0, rng.integers(0, 9, 30) + 0.0

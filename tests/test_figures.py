@@ -1,5 +1,6 @@
 """Every figure is drawn where it applies, whole and legible; what cannot be drawn says why."""
 
+import itertools
 import json
 import os
 import re
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from matplotlib.text import Text
 from PIL import Image
 from throwaway import FullVAE, GreyVAE
 
 from codebase.data import subsets
 from codebase.errors import UserError
-from codebase.figures import book, grid, outliers, style
+from codebase.figures import book, grid, maps, outliers, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import checkpoints, records
@@ -141,6 +143,102 @@ def test_comparisons_take_what_differs_in_one_setting(digits, here):
             assert whole(fig), name
 
 
+LONG, SHORT = {"iterations": 20_000, "lr": 0.001}, {"iterations": 2_000, "lr": 0.001}
+OTHER = {"iterations": 20_000, "lr": 0.01}
+
+
+def words(fig):
+    """All that is written in a figure."""
+    return "\n".join(t.get_text() for t in fig.findobj(Text))
+
+
+@pytest.mark.parametrize("trainings", [(LONG, SHORT), (LONG, OTHER), (LONG, {}), (LONG, LONG)])
+def test_runs_that_were_not_trained_alike_are_not_compared_in_silence(trainings, digits):
+    """The figure says it, run by run; the numbers have it always."""
+    pairs = {
+        "samples_by_z": [Study(VAE(z_dim=z), digits, f"z {z}") for z in (2, 3)],
+        "rate_distortion": [Study(VAE(z_dim=2), digits, "", settings={"beta": b}) for b in (1, 4)],
+        "clustering_by_k": [Study(GMVAE(z_dim=2, k=k), digits, f"k {k}") for k in (4, 7)],
+    }
+    for name, studies in pairs.items():
+        for study, training in zip(studies, trainings, strict=True):
+            study.training = training
+        with style.styled():
+            fig, numbers = book.render(name, studies)
+            fig.draw_without_rendering()
+            assert whole(fig), name
+        said, differ = words(fig), trainings[0] != trainings[1]
+        assert ("not trained alike" in said) == differ, name
+        assert ("2,000 iterations\n" in said + "\n") == (trainings[1] == SHORT), name
+        assert ("lr 0.01" in said) == (trainings[1] == OTHER), name
+        assert ("unknown iterations" in said) == (trainings[1] == {}), name
+        rows = numbers["runs"] if "runs" in numbers else list(numbers.values())
+        assert [row.get("iterations") for row in rows] == [t.get("iterations") for t in trainings]
+
+
+@pytest.mark.parametrize("kind", ["vae", "vae-plane"])
+def test_a_map_has_a_legend_and_no_names_that_cover_each_other(kind, digits):
+    """Of an untrained model, whose digits all lie on one heap."""
+    with style.styled():
+        fig, _ = book.render("map" if kind == "vae-plane" else "tsne", study(kind, digits))
+        fig.draw_without_rendering()
+    (legend,) = fig.legends
+    assert [t.get_text() for t in legend.get_texts()] == list("0123456789")
+    colours = [handle.get_color() for handle in legend.get_lines()]
+    assert colours == list(style.DIGITS)
+    boxes = [t.get_window_extent() for t in fig.axes[0].texts]
+    assert not [1 for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+    if kind == "vae-plane":
+        assert (fig.axes[0].get_xlabel(), fig.axes[0].get_ylabel()) == ("z[0]", "z[1]")
+
+
+def test_digits_that_lie_apart_are_named_on_the_map():
+    places = {0: np.array([0, 0]), 1: np.array([0.5, 0]), 2: np.array([3, 0])}
+    assert maps.apart(places, 1.0) == [2]
+    assert maps.apart(places, 0.1) == [0, 1, 2]
+
+
+def test_dimensions_are_counted_as_in_python(digits):
+    """In the traversals, the bars of kl and its numbers, the same dimension has the same name."""
+    subject = study("vae", digits)
+    order = subject.kl[0].mean(0).argsort(descending=True).tolist()
+    with style.styled():
+        fig, _ = book.render("traversals", subject)
+        rows = [label.get_text().split()[0] for label in fig.axes[0].get_yticklabels()]
+        fig, numbers = book.render("kl_per_dimension", subject)
+        bars = [label.get_text() for label in fig.axes[0].get_xticklabels()]
+    assert rows == [f"z[{d}]" for d in order]
+    assert bars == [str(d) for d in order]
+    assert np.argsort(numbers["kl_per_dimension"])[::-1].tolist() == order
+
+
+def test_bins_of_few_images_are_marked_and_not_joined(digits):
+    """Two bins of one image each, right and wrong, beside one of many."""
+    subject = study("ssvae-classifier", digits)
+    confidence, predicted = torch.full((450, 1), 0.82), subject.y.clone()
+    confidence[:2, 0] = torch.tensor([0.55, 0.7])
+    predicted[1] = (predicted[1] + 1) % 10
+    others = (1 - confidence) / 9
+    q = others.expand(-1, 10).scatter(1, predicted.unsqueeze(1), confidence)
+    subject.log_q = q.log()
+    with style.styled():
+        fig, numbers = book.render("calibration", subject)
+    few, many = numbers["bins"][:-1], numbers["bins"][-1]
+    assert [(b["images"], b["accuracy"]) for b in few] == [(1, 1.0), (1, 0.0)]
+    assert many["images"] == 448
+    for b in numbers["bins"]:
+        low, high = b["interval_95"]
+        assert 0 <= low <= b["accuracy"] <= high <= 1
+        assert (high - low > 0.5) == (b["images"] < 10)  # an accuracy of 1 of 1 image says little
+    lines = [line for line in fig.axes[0].get_lines() if line.get_marker() == "o"]
+    filled, hollow = sorted(lines, key=lambda line: line.get_markerfacecolor() == "white")
+    assert (len(filled.get_xdata()), len(hollow.get_xdata())) == (1, 2)
+    assert (hollow.get_markerfacecolor(), hollow.get_linestyle()) == ("white", "None")
+    said = words(fig)
+    assert "of fewer than 10 images" in said
+    assert "Wilson" in said
+
+
 def test_one_run_alone_has_nothing_to_compare(digits, here):
     book.compare([study("vae", digits)], here / "out")
     assert not (here / "out").exists()
@@ -225,7 +323,7 @@ def keep(name, model, **flags):
     folder = checkpoints.ROOT / name
     folder.mkdir(parents=True)
     checkpoints.save(folder / "model-00007.pt", model.state_dict())
-    records.write(folder / "flags.json", {"data": "digits", "seed": 3} | flags)
+    records.write(folder / "flags.json", {"data": "digits", "seed": 3, "lr": 0.002} | flags)
     return folder
 
 
@@ -249,6 +347,7 @@ def test_a_run_is_studied_as_it_was_trained(name, here):
         assert study.settings.get("z", 64) == study.z_dim == model.z_dim  # an SSVAE has no --z
         assert study.settings.get("beta", 1.0) == study.model.beta == model.beta
         assert study.abilities == model.abilities  # with gw = 0 those of a classifier
+        assert study.training == {"iterations": 7, "lr": 0.002}
 
 
 def test_mistakes_are_clear_sentences(here):

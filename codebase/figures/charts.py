@@ -37,7 +37,7 @@ def kl_bars(study: Study) -> Drawn:
     kl, n = float(by_dimension.sum()) + sum(others.values()), int(is_active.sum())
     title = f"kl = {kl:.2f} nats; {n} of {study.z_dim} dimensions active"
     ax.set(
-        xlabel=f"{first}latent dimensions d of z[d], most kl first",
+        xlabel=f"{first}dimension d of z, most kl first",
         ylabel="kl, nats per image",
         title=title + ("" if is_active.all() else " (grey: not)"),
     )
