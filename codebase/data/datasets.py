@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -23,6 +23,7 @@ IDX_FILES = {
     "t10k-labels-idx1-ubyte": (10_000,),
 }
 TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "kmnist": "KMNIST"}
+TENSORS = "train_x", "train_y", "test_x", "test_y"
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,22 @@ class Dataset:
     train_y: torch.Tensor
     test_x: torch.Tensor
     test_y: torch.Tensor
+    found: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # once
 
     def to(self, device):
         """The same dataset on another device."""
-        tensors = self.train_x, self.train_y, self.test_x, self.test_y
-        return Dataset(self.name, *(t.to(device) for t in tensors))
+        there = replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+        there.found.update(self.found)
+        return there
 
     def sha256(self):
         """Hash of every byte of images and labels, in the order of the fields."""
-        digest = hashlib.sha256()
-        for t in (self.train_x, self.train_y, self.test_x, self.test_y):
-            digest.update(t.to("cpu", torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        if "sha256" not in self.found:
+            digest = hashlib.sha256()
+            for name in TENSORS:
+                digest.update(getattr(self, name).to("cpu", torch.uint8).numpy().tobytes())
+            self.found["sha256"] = digest.hexdigest()
+        return self.found["sha256"]
 
 
 def load(name="auto", data_dir="data"):

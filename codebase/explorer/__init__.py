@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from codebase import utils as ut
-from codebase.data import datasets, subsets
+from codebase.data import subsets
 from codebase.errors import UserError
 from codebase.evaluation.bounds import posterior_of
 from codebase.files import disk
@@ -42,7 +42,7 @@ def write_all(runs, step=None, data_dir="data"):
     """
     for run in runs:
         opened = open_run(run, step)
-        text = page(opened, datasets.load(opened.data, data_dir)).encode()
+        text = page(opened, opened.dataset(data_dir)).encode()
         path = opened.folder / "explore.html"
         with disk.atomic(path) as file:
             file.write(text)

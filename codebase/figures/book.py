@@ -142,10 +142,10 @@ def open_study(run, data_dir="data"):
     """The Study of a run at its last checkpoint, given its name or folder, and that folder.
 
     Raises:
-        UserError: as `open_run` and `datasets.load`.
+        UserError: as `open_run` and `SavedRun.dataset`.
     """
     opened = open_run(run)
-    dataset = datasets.load(opened.data, data_dir)
+    dataset = opened.dataset(data_dir)
     others = other_datasets(opened.data, data_dir)
     return Study(opened.model, dataset, opened.model.name, opened.seed, others), opened.folder
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from codebase.errors import UserError
 from codebase.evaluation.summary import numbers, over_runs
 from codebase.files import checkpoints, records
-from codebase.runs.folder import run_name
 from codebase.runs.saved import open_run
+from codebase.runs.settings import run_name
 
 BETAS = 0.1, 0.5, 1.0, 2.0, 4.0, 10.0
 Z, K = 10, 500  # of the VAE and the GMVAE, as their scripts have them
@@ -162,8 +162,10 @@ def read(experiment, runs, dataset, sha256, iter_max=None):
             groups = content.pop("numbers")
             again = path.parent / f"evaluation-{iter_max:05d}" / path.name
             if again.exists():  # of the same weights, with --train 0: maybe the IWAE bounds too
-                more = _content(again)["numbers"]
-                groups = {g: more.get(g, {}) | members for g, members in groups.items()}
+                more = _content(again)
+                if more["sha256"] == sha256:
+                    more = more["numbers"]
+                    groups = {g: more.get(g, {}) | members for g, members in groups.items()}
             found.append(Recorded(i, name, iter_max, groups, content))
     return Runs(experiment, found, missing)
 

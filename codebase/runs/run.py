@@ -19,7 +19,7 @@ from codebase.engine.memory import keep_memory
 from codebase.engine.session import Session
 from codebase.errors import UserError
 from codebase.files import disk, logs, records
-from codebase.runs import ranks
+from codebase.runs import ranks, record
 from codebase.runs.folder import Folder
 from codebase.train import loop
 
@@ -99,7 +99,12 @@ class Run:
         return model
 
     def load(self, model):
-        """Loads the checkpoint of --iter_max into the model."""
+        """Loads the checkpoint of --iter_max into the model.
+
+        Raises:
+            UserError: there is none that fits, or the run was trained on other data.
+        """
+        self.folder.refuse_others()
         starter.load_model_by_name(model, self.args.iter_max, self.device)
         disk.make_folder(self.folder.output)
 
@@ -165,6 +170,7 @@ class Run:
         results = {
             "run": self.name,
             "model": self.settings.entry.name,
+            "identity": self.settings.identity,
             "flags": self.settings.values,
             "data": {"name": self.dataset.name, "sha256": self.dataset.sha256()},
             "device": {"kind": str(self.device), "name": name_of(self.device)},
@@ -180,7 +186,8 @@ class Run:
         records.write(self.folder.results_path, results)
         if self.writer:
             flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
-            self.writer.add_results(self.settings.identity, flat, self.args.iter_max)
+            flags = {k: v for k, v in self.settings.identity.items() if k != record.SHA256}
+            self.writer.add_results(flags, flat, self.args.iter_max)
             self.writer.close()
             self.folder.tidy()
         output = self.folder.output

@@ -11,6 +11,7 @@ from codebase.files import checkpoints, records
 from codebase.flag import Flag, number
 from codebase.models.base import Model
 from codebase.models.catalogue import CATALOGUE, recognised
+from codebase.runs import record
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class SavedRun:
     seed: int = 0
     kind: str = ""
     settings: dict = field(default_factory=dict)
+
+    def dataset(self, data_dir: str | Path = "data") -> datasets.Dataset:
+        """What it was trained on, from data_dir.
+
+        Raises:
+            UserError: as `datasets.load`, and where the run is known to be of other data.
+        """
+        dataset = datasets.load(self.data, data_dir)
+        record.check_data(self.folder, dataset)
+        return dataset
 
 
 def open_run(run, step=None):
