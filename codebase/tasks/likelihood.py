@@ -11,6 +11,7 @@ from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import active_units, codes, full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.runs.pictures import failures, warn
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
@@ -48,9 +49,11 @@ def report(run, model):
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
     warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
-    _draw(run, model, x)
-    log_latents(run, model)
-    run.finish({"subset": subset, "test": full}, active_units=active)
+    pictures = {
+        "samples and reconstructions": partial(_draw, run, model, x),
+        "latents in the log": partial(log_latents, run, model),
+    }
+    run.finish({"subset": subset, "test": full}, pictures, active_units=active)
     draw_figures(run, model)
 
 
@@ -70,13 +73,18 @@ def _draw(run, model, x):
 
 
 def draw_figures(run, model):
-    """With --figures 1, what run_figures.py draws."""
+    """With --figures 1, what run_figures.py draws; a warning if it cannot be."""
     if run.args.figures:
-        from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
+        failed = failures({"figures": partial(_draw_figures, run, model)})
+        warn(failed, f"python run_figures.py {run.name} draws them")
 
-        others = book.other_datasets(run.dataset.name, run.args.data_dir)
-        study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
-        book.draw(study, run.folder.output / "figures")
+
+def _draw_figures(run, model):
+    from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
+
+    others = book.other_datasets(run.dataset.name, run.args.data_dir)
+    study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
+    book.draw(study, run.folder.output / "figures")
 
 
 def warn_of_collapse(collapsed):
