@@ -40,9 +40,11 @@ class SavedRun:
         """What it was trained on, from data_dir.
 
         Raises:
-            UserError: as `datasets.load`, and where the run is known to be of other data.
+            UserError: as `datasets.load`, where the run is known to be of other data, and without
+                labels, which everything that is drawn of a run needs.
         """
         dataset = datasets.load(self.data, data_dir)
+        dataset.need_labels("what is drawn of a run")
         record.check_data(self.folder, dataset)
         return dataset
 
@@ -70,7 +72,7 @@ def open_run(run, step=None):
     flags = {"data": "mnist", "seed": 0}
     flags |= records.read(recorded) if recorded.exists() else {}
     data = flags["data"]
-    if data not in (known := {"digits", *datasets.TORCHVISION}):
+    if data not in (known := {"custom", "digits", *datasets.TORCHVISION}):
         raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
     state = checkpoints.load(path)
     entry, sizes = _entry_of(flags, state, path, recorded)

@@ -127,6 +127,10 @@ def settings_of(entry, parser, args):
         with cores.FreeCores() as watched:  # while there is something else to wait for
             dataset = _dataset(args)
         free = watched.count
+    if entry.task == "classifier":
+        dataset.need_labels(entry.name)
+    if args.figures:
+        dataset.need_labels("--figures 1")
     return Settings(entry, tuple(parser.flags), args, here, *precisions, dataset, free, began)
 
 

@@ -111,6 +111,7 @@ def log_latents(run, model):
     every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
     found = codes(model, subsets.test_images(run.dataset, model.abilities.pixels)[every])
     x, y = grey(run.dataset.test_x[every]), run.dataset.test_y[every]
+    y = y if run.dataset.labelled else None
     run.writer.add_latents(found, x, y, run.args.iter_max)
 
 
