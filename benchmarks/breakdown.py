@@ -12,7 +12,7 @@ from codebase.data.batches import Batches, seeded_generator
 from codebase.data.stream import Stream
 from codebase.engine.memory import keep_memory
 from codebase.engine.precision import resolve
-from codebase.engine.step import adam, update
+from codebase.engine.step import Step
 
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::linear"}
 TOP = 12
@@ -33,14 +33,14 @@ def task(spec):
     labelled = subsets.labelled(dataset, 100, 0, 0) if model in sides.SSVAES else None
     stream = Stream(loader, labelled, torch.device("cpu"))
     net = sides.project_model(model, spec["k"])
-    optimizer = adam(net)
+    step = Step(net, stream, precision=precision)
 
     def run(n):
         begin = time.perf_counter()
         for _ in range(n):
             with record_function("draw"):
                 _, _, batch = stream.draw()
-            update(net, optimizer, batch, precision)
+            step.update(batch)
         return (time.perf_counter() - begin) / n
 
     run(20)

@@ -31,14 +31,14 @@ def arguments():
     return p.parse_args()
 
 
-def trainings(dataset, device, model, n):
-    """n trainings of the project's model of that name, seeds 0 … n − 1."""
+def sessions(dataset, device, model, n, **options):
+    """n sessions of the project's model of that name, seeds 0 … n − 1."""
     import torch
 
     from benchmarks import sides
     from codebase.data import subsets
     from codebase.data.batches import Batches, seeded_generator
-    from codebase.engine.session import Training
+    from codebase.engine.session import Session
 
     made = []
     for seed in range(n):
@@ -48,21 +48,20 @@ def trainings(dataset, device, model, n):
         loader = Batches(dataset.train_x, dataset.train_y, BATCH, shuffling)
         labelled = subsets.labelled(dataset) if model in sides.SSVAES else None
         y_status = "none" if labelled is None else "semisup"
-        made.append(Training(net, loader, labelled, device, None, y_status))
+        made.append(Session(net, loader, labelled, device, None, y_status, **options))
     return made
 
 
 def project(dataset, device, model, steps, *, graph=False, models=1):
     """Seconds of the project's steps."""
-    from codebase.engine import stack
-    from codebase.engine.graph import captured
     from codebase.engine.precision import resolve
+    from codebase.engine.stacked_session import StackedSession
 
-    begun = trainings(dataset, device, model, models)
-    products = resolve("auto", device)
-    step = stack.step_of(begun, precision=products) if models > 1 else begun[0].step(products)
-    advance = captured(step) if graph else step
-    return seconds(lambda: advance()[0], steps)
+    options = {"precision": resolve("auto", device), "graph": graph}
+    session, *others = sessions(dataset, device, model, models, **options)
+    if others:
+        session = StackedSession([session, *others], **options)
+    return seconds(lambda: session.step()[0], steps)
 
 
 def textbook(images, dataset, device, model, steps):

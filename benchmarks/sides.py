@@ -103,7 +103,7 @@ def run(spec, bar):
     keep_memory()  # the scripts do, before they load anything
     with cores.FreeCores() as free:
         dataset = datasets.load(spec["dataset"], spec["data_dir"])
-    cores.take(spec["threads"], free.count)
+    cores.use(spec["threads"], free.count)
     copies = side == "copies"
     net = project_model(model, spec["k"], EnumeratingSSVAE if copies else SSVAE, prune=not copies)
     retreat = None if spec["threads"] else cores.Retreat()

@@ -9,11 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from torch.distributions import Normal, kl_divergence
+from throwaway import FullVAE, GreyVAE
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from codebase.evaluation.bounds import active_units
+from codebase.evaluation import collapse
 from codebase.figures import analysis
 from codebase.figures.study import Study
+from codebase.models.distributions import DiagonalGaussian, Mixture
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -30,6 +32,8 @@ def models():
         "vae": VAE(z_dim=3),
         "gmvae": GMVAE(z_dim=3, k=6),
         "ssvae": SSVAE(z_dim=3),
+        "full": FullVAE(z_dim=3),
+        "grey": GreyVAE(z_dim=3),
     }
 
 
@@ -38,50 +42,75 @@ def models():
 
 def test_kl_per_dimension_is_that_of_each_gaussian():
     m, v = posterior()
-    expected = kl_divergence(Normal(m, v.sqrt()), Normal(0.0, 1.0))
-    torch.testing.assert_close(analysis.kl_per_dimension(m, v), expected)
+    prior_m, prior_v = posterior(1, 4, seed=1)
+    expected = kl_divergence(Normal(m, v.sqrt()), Normal(prior_m, prior_v.sqrt()))
+    q, p = DiagonalGaussian(m, v), DiagonalGaussian(prior_m[0], prior_v[0])
+    torch.testing.assert_close(analysis.kl_per_dimension(q, p), expected)
 
 
 def test_the_mixture_s_terms_sum_to_log_q_minus_log_p():
     m, v = posterior()
-    prior_m, prior_v = (t.unsqueeze(0) for t in posterior(5, 4, seed=1))
+    prior_m, prior_v = posterior(5, 4, seed=1)
+    mixture = Mixture(DiagonalGaussian(prior_m, prior_v))
     z = m + v.sqrt()
-    kl, choice = analysis.mixture_kl_terms(z, m, v, prior_m, prior_v)
+    kl, choice = analysis.mixture_kl_terms(z, DiagonalGaussian(m, v), mixture.components)
     log_q = Normal(m, v.sqrt()).log_prob(z).sum(-1)
     each = Normal(prior_m, prior_v.sqrt()).log_prob(z.unsqueeze(1)).sum(-1)  # (B, K)
     log_p = each.logsumexp(1) - math.log(5)
     torch.testing.assert_close(kl.sum(1) + choice, log_q - log_p)
     assert (choice >= 0).all()
     assert (choice <= math.log(5)).all()
-    torch.testing.assert_close(analysis.nearest_component(z, prior_m, prior_v), each.argmax(1))
+    torch.testing.assert_close(analysis.nearest_component(z, mixture), each.argmax(1))
 
 
 def test_one_component_leaves_no_choice():
     m, v = posterior()
-    prior = torch.zeros(1, 1, 4), torch.ones(1, 1, 4)
-    kl, choice = analysis.mixture_kl_terms(m, m, v, *prior)
+    prior = DiagonalGaussian(torch.zeros(1, 4), torch.ones(1, 4))
+    kl, choice = analysis.mixture_kl_terms(m, DiagonalGaussian(m, v), prior)
     expected = Normal(m, v.sqrt()).log_prob(m) - Normal(0.0, 1.0).log_prob(m)
     torch.testing.assert_close(kl, expected)
     torch.testing.assert_close(choice, torch.zeros(7))
 
 
-@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae"])
+@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae", "full", "grey"])
 def test_kl_by_dimension_sums_to_the_bound_s_kl(kind, digits):
     model = models()[kind]
     study = Study(model, digits, kind)
     with study.seeded():
         *kl, _ = model.negative_elbo_terms(study.x)
-    by_dimension, choice = study.kl
+    by_dimension, others = study.kl
     assert by_dimension.shape == (450, 3)
-    torch.testing.assert_close(by_dimension.sum(1) + choice, sum(kl), rtol=1e-4, atol=1e-4)
+    assert others.keys() == {"gmvae": {"k"}, "ssvae": {"y"}, "full": {"rest"}}.get(kind, set())
+    total = by_dimension.sum(1) + sum(others.values())
+    torch.testing.assert_close(total, sum(kl), rtol=1e-4, atol=1e-4)
 
 
-def test_active_units_are_those_of_the_evaluation(digits):
+def test_the_rest_of_a_full_posterior_is_what_its_dimensions_share(digits):
+    """Against N(0, I) it is q's total correlation, −½ log det of the correlation matrix."""
+    model = models()["full"]
+    study = Study(model, digits, "full")
+    factor = model.posterior(study.x).factor
+    correlation = torch.stack([c / c.diag().outer(c.diag()).sqrt() for c in factor @ factor.mT])
+    expected = -0.5 * torch.logdet(correlation).detach()
+    assert expected.mean() > 0.01
+    torch.testing.assert_close(study.kl[1]["rest"], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_active_units_are_those_of_a_dimension_that_varies(digits):
     model = models()["vae"]
     model.enc.net[4].weight.data[1] = 0  # the mean of z_2 says nothing
-    study = Study(model, digits, "vae")
-    assert not analysis.active(study.means)[1]
-    assert int(analysis.active(study.means).sum()) == active_units(model, study.x)
+    means = Study(model, digits, "vae").means
+    expected = means.numpy().var(0, ddof=1) > 0.01
+    assert collapse.active(means).tolist() == expected.tolist()
+    assert expected.tolist()[1] is False
+
+
+def test_a_posterior_has_collapsed_by_its_kl_or_its_dimensions():
+    assert collapse.collapsed(0.09, 10, 10)
+    assert collapse.collapsed(5.0, 1.9, 10)
+    assert not collapse.collapsed(0.11, 2, 10)
+    assert not collapse.collapsed(None, None, 10)
+    assert collapse.rule(10) == "kl below 0.1, or fewer than 2 active dimensions"
 
 
 # Paths
@@ -209,7 +238,7 @@ def test_auroc_is_the_share_of_pairs_in_order():
 # log p(x)
 
 
-@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae"])
+@pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae", "full", "grey"])
 def test_the_log_likelihood_is_that_of_quadrature(kind, digits):
     """In one latent dimension p(x) = ∫ p(x|z) p(z) dz can be summed up on a grid."""
     torch.manual_seed(1)
@@ -217,14 +246,16 @@ def test_the_log_likelihood_is_that_of_quadrature(kind, digits):
         "vae": lambda: VAE(z_dim=1),
         "gmvae": lambda: GMVAE(z_dim=1, k=3),
         "ssvae": lambda: SSVAE(z_dim=1),
+        "full": lambda: FullVAE(z_dim=1),
+        "grey": lambda: GreyVAE(z_dim=1),
     }[kind]()
     x = Study(model, digits, kind).x[:3]
     grid = torch.linspace(-12, 12, 4001).unsqueeze(1)
     with torch.no_grad():
         ys = [[y.expand(4001, -1)] for y in torch.eye(10)] if kind == "ssvae" else [[]]
-        logits = torch.stack([model.dec(grid, *y) for y in ys])  # (Y or 1, G, 784)
-        bernoulli = torch.distributions.Bernoulli(logits=logits.unsqueeze(2))
-        log_joint = bernoulli.log_prob(x).sum(-1) + model.prior().log_prob(grid).unsqueeze(-1)
+        decoded = torch.stack([model.dec(grid, *y) for y in ys]).unsqueeze(2)  # (Y or 1, G, 1, 784)
+        pixels = Normal(decoded, 0.3) if kind == "grey" else Bernoulli(logits=decoded)
+        log_joint = pixels.log_prob(x).sum(-1) + model.prior().log_prob(grid).unsqueeze(-1)
         log_p = log_joint.flatten(0, 1).logsumexp(0) + math.log(24 / 4000 / len(ys))
     draws = torch.stack(
         [Study(model, digits, kind, seed=s).log_likelihood(x, 100) for s in range(12)]

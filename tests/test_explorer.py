@@ -1,8 +1,6 @@
 """The explorer's page, in a real browser."""
 
 import json
-import subprocess
-import sys
 
 import browser as chromium
 import numpy as np
@@ -10,13 +8,16 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from throwaway import FullVAE, GreyVAE
+from torch import nn
 
 from codebase import explorer
 from codebase import utils as ut
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.errors import UserError
-from codebase.evaluation.bounds import posteriors
+from codebase.evaluation.codes import posterior_of
+from codebase.explorer.networks import FUNCTIONS
 from codebase.files import checkpoints, disk
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
@@ -28,6 +29,8 @@ MODELS = {
     "vae_of_12": lambda: VAE(z_dim=12),
     "gmvae": lambda: GMVAE(z_dim=3, k=40),
     "ssvae": lambda: SSVAE(),
+    "full": lambda: FullVAE(z_dim=3),
+    "grey": lambda: GreyVAE(z_dim=2),
 }
 
 
@@ -44,10 +47,17 @@ def browser():
 @torch.no_grad()
 def lively(model):
     """The model with weights that make images differ, as training does."""
-    for net in (model.enc, model.dec, getattr(model, "cls", model.dec)):
-        for layer in net.net[::2]:
-            layer.weight.mul_(2)
+    for net in model.networks().values():
+        for layer in net:
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.mul_(2.5)
     return model
+
+
+def opened(model, folder=None, step=1):
+    """The model as `open_run` gives it."""
+    kind = type(model).__name__.lower()
+    return SavedRun(folder, model.eval(), step, "digits", kind=kind)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +68,8 @@ def pages(tmp_path_factory, digits):
     for kind, make in MODELS.items():
         model = lively(make())
         model.name = f"model={kind}"
-        opened = SavedRun(tmp_path_factory.mktemp(kind), model.eval(), 1234, "digits")
-        file = opened.folder / "explore.html"
-        file.write_text(explorer.page(opened, digits), encoding="utf-8")
+        file = tmp_path_factory.mktemp(kind) / "explore.html"
+        file.write_text(explorer.page(opened(model, step=1234), digits), encoding="utf-8")
         found[kind] = model, file
     return found
 
@@ -87,12 +96,13 @@ def state(browser):
 
 def labels(model, y):
     """What the model's nets take beside an image or a latent, for a label."""
-    return (torch.eye(10)[y].unsqueeze(0),) if hasattr(model, "cls") else ()
+    return (torch.eye(10)[y].unsqueeze(0),) if model.y_dim else ()
 
 
 @torch.no_grad()
 def drawn(model, z, y):
-    return model.compute_sigmoid_given(z.unsqueeze(0), *labels(model, y))[0]
+    """Mean pixels as a canvas can show them."""
+    return model.likelihood(z.unsqueeze(0), *labels(model, y)).mean[0].clamp(0, 1)
 
 
 def mass_centre(x):
@@ -123,12 +133,12 @@ def test_the_page_computes_what_pytorch_does(browser, pages, digits, kind):
     torch.manual_seed(1)
     z = model.sample_z(100)
     x = grey(digits.test_x[:100])
-    y = torch.arange(100) % 10 if hasattr(model, "cls") else None
+    y = torch.arange(100) % 10 if model.y_dim else None
     given = [z.tolist(), x.tolist(), [None] * 100 if y is None else y.tolist()]
     browser.js(f"globalThis.given = {json.dumps(given)}; 0")
     found = browser.js(
         "given[0].map((z, i) => [given[1][i], given[2][i], z])"
-        ".map(([x, y, z]) => ({p: nets.decode(z, y), ...nets.encode(x, y),"
+        ".map(([x, y, z]) => ({p: nets.decode(z, y), z: nets.encode(x, y),"
         " q: nets.classify ? nets.classify(x) : []}))"
         ".map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, Array.from(v)])))"
     )
@@ -136,16 +146,15 @@ def test_the_page_computes_what_pytorch_does(browser, pages, digits, kind):
 
     def truth():
         label = () if y is None else (torch.eye(10)[y],)
-        m, v = model.enc(x, *label)
-        q = model.cls(x).softmax(1) if label else torch.zeros(100, 0)
-        return {"p": model.compute_sigmoid_given(z, *label), "m": m, "v": v, "q": q}
+        q = model.label_posterior(x).probs if label else torch.zeros(100, 0)
+        means = model.posterior(x, *label).mean, model.likelihood(z, *label).mean
+        return dict(zip("zpq", (*means, q), strict=True))
 
     exact = truth()
     assert exact["p"].std() > 0.1  # not all one half
     for name in ("p", "q"):
         torch.testing.assert_close(page[name], exact[name], rtol=0, atol=1e-2)
-    for name in ("m", "v"):
-        torch.testing.assert_close(page[name], exact[name], rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(page["z"], exact["z"], rtol=1e-2, atol=1e-2)
 
     # And against PyTorch with the same rounded weights: nothing but the order of sums differs.
     kept = {key: value.clone() for key, value in model.state_dict().items()}
@@ -162,7 +171,7 @@ def test_what_the_page_says_of_the_latents(digits):
     torch.manual_seed(0)
     x = subsets.binarized_test(digits)
     vae = lively(VAE(z_dim=5))
-    found = explorer.content(SavedRun(None, vae, 1, "digits"), digits)
+    found = explorer.content(opened(vae), digits)
     m, v = vae.enc(x)
     # The bound's own kl, part by part, largest first.
     assert sum(found["kl"]) == pytest.approx(
@@ -172,7 +181,7 @@ def test_what_the_page_says_of_the_latents(digits):
     assert (found["prior_m"], found["prior_s"]) == ([0] * 5, [1] * 5)
 
     mixture = lively(GMVAE(z_dim=2, k=6))
-    found = explorer.content(SavedRun(None, mixture, 1, "digits"), digits)
+    found = explorer.content(opened(mixture), digits)
     draws = mixture.sample_z(100_000)
     for moment, ours in ((draws.mean(0), found["prior_m"]), (draws.std(0), found["prior_s"])):
         torch.testing.assert_close(torch.tensor(ours), moment, rtol=0, atol=6 * 1.5 / 100_000**0.5)
@@ -195,18 +204,74 @@ def test_posteriors_are_at_the_likeliest_label(digits):
     torch.manual_seed(0)
     model = lively(SSVAE(z_dim=3))
     x = subsets.binarized_test(digits)
-    m, v = posteriors(model, x)
+    q = posterior_of(model, x)
     for i in (0, 100, 449):
         y = model.cls(x[i]).argmax().item()
-        for found, expected in zip((m, v), model.enc(x[i : i + 1], *labels(model, y)), strict=True):
-            torch.testing.assert_close(found[i], expected[0])
+        m, v = model.enc(x[i : i + 1], *labels(model, y))
+        torch.testing.assert_close(q.mean[i], m[0])
+        torch.testing.assert_close(q.variance[i], v[0])
 
 
 def test_a_weight_that_float16_cannot_hold_is_refused(digits):
     model = VAE(z_dim=2)
     model.dec.net[0].bias.data[0] = 1e6
     with pytest.raises(UserError, match="beyond 65,504"):
-        explorer.page(SavedRun(None, model, 1, "digits"), digits)
+        explorer.page(opened(model), digits)
+
+
+def test_the_page_knows_every_function_that_is_written(browser, pages):
+    show(browser, pages, "vae")
+    assert set(browser.js("Object.keys(FUNCTIONS)")) == {f.__name__.lower() for f in FUNCTIONS}
+    h = torch.linspace(-6, 6, 41)
+    for layer in FUNCTIONS:
+        made = layer(-1) if layer is nn.Softmax else layer()
+        page = browser.js(
+            f"Array.from(FUNCTIONS.{layer.__name__.lower()}(Float32Array.from({h.tolist()})))"
+        )
+        torch.testing.assert_close(torch.tensor(page), made(h), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(FUNCTIONS[layer](h), made(h))
+
+
+class Odd(GreyVAE):
+    """One that declares a network of its own choosing."""
+
+    def __init__(self, **changed):
+        super().__init__("odd")
+        self.changed = changed
+
+    def networks(self):
+        return {role: net for role, net in (super().networks() | self.changed).items() if net}
+
+
+def leaky(net):
+    return nn.Sequential(*net[:3], nn.LeakyReLU(), net[4])
+
+
+def steep(net):
+    """Itself changed, to what the page takes for the usual ELU."""
+    net[1].alpha = 2.0
+    return net
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        (lambda m: {"encoder": None}, "needs the encoder of odd as an MLP"),
+        (lambda m: {"decoder": nn.Sequential(*m.dec.net, nn.Sigmoid())}, "the decoder .* not give"),
+        (lambda m: {"decoder": m.enc.net}, "the decoder .* not give"),
+        (lambda m: {"encoder": m.enc.net[:3]}, "the encoder .* not give"),
+        (lambda m: {"encoder": steep(m.enc.net)}, "the encoder .* not give"),
+        (lambda m: {"encoder": leaky(m.enc.net)}, "does not compute a LeakyReLU"),
+    ],
+)
+def test_a_net_that_is_not_the_model_s_is_refused_in_a_sentence(digits, changed, complaint):
+    torch.manual_seed(0)
+    model = Odd()
+    explorer.page(opened(model), digits)
+    model.changed = changed(model)
+    with pytest.raises(UserError, match=complaint) as error:
+        explorer.page(opened(model), digits)
+    assert str(error.value).count(". ") == 0
 
 
 # The page
@@ -259,7 +324,8 @@ def test_everything_is_named_and_reached_by_keyboard(browser, pages, kind):
         assert outline != "none", f"the focus on {where} is not seen"
         reached.add(where)
     wanted = {"plane", "sample", "middle", "clear", "file", "slider-0", "slider-1", "BUTTON"}
-    wanted |= {"vae": set(), "gmvae": {"component"}, "ssvae": {"INPUT"}}.get(kind, {"across", "up"})
+    two = {"vae": set(), "grey": set()}  # dimensions, and no others to choose
+    wanted |= (two | {"gmvae": {"component"}, "ssvae": {"INPUT"}}).get(kind, {"across", "up"})
     if kind in ("ssvae", "vae_of_12"):
         wanted -= {"slider-0", "slider-1"}  # perhaps among those folded away
     assert wanted <= reached
@@ -363,7 +429,7 @@ def test_a_drawing_is_placed_encoded_and_classified(browser, pages, hand):
         q = model.cls(seen).softmax(0)
         label = q.argmax().item()
         m, _ = model.enc(seen.unsqueeze(0), *labels(model, label))
-        again = model.compute_sigmoid_given(m, *labels(model, label))[0]
+        again = drawn(model, m[0], label)
     bars = browser.js("Array.from(bars.rows, (r) => parseFloat(r.lastChild.textContent) / 100)")
     torch.testing.assert_close(torch.tensor(bars), q, rtol=0, atol=0.02)
     assert f"a {label}, with" in browser.js("verdict.textContent")
@@ -445,8 +511,7 @@ def test_a_classifier_alone_has_no_latent_space(browser, tmp_path, digits):
     model = SSVAE(gen_weight=0)
     model.name = "</script><script>document.title = 'broken'</script>"
     file = tmp_path / "explore.html"
-    opened = SavedRun(tmp_path, model, 1, "digits")
-    file.write_text(explorer.page(opened, digits), encoding="utf-8")
+    file.write_text(explorer.page(opened(model), digits), encoding="utf-8")
     assert file.stat().st_size < 1_000_000
     browser.open(file.as_uri())
     hidden = browser.js(
@@ -462,8 +527,7 @@ def test_a_classifier_alone_has_no_latent_space(browser, tmp_path, digits):
 def test_few_and_many_dimensions(browser, tmp_path, digits, z):
     model = VAE(z_dim=z)
     file = tmp_path / "explore.html"
-    opened = SavedRun(tmp_path, model, 1, "digits")
-    file.write_text(explorer.page(opened, digits), encoding="utf-8")
+    file.write_text(explorer.page(opened(model), digits), encoding="utf-8")
     browser.open(file.as_uri())
     assert browser.js("document.querySelectorAll('.slider').length") == min(z, 100)
     assert browser.js(
@@ -507,17 +571,6 @@ def test_a_mistake_is_one_clear_line(run, flags, complaint):
     (line,) = done.stderr.splitlines()
     assert line.startswith("run_explorer.py: error: ")
     assert complaint in line
-
-
-def test_help_needs_no_torch():
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['run_explorer.py', '--help']\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit as end: assert not end.code\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_the_checkpoint_of_another_script(run, tmp_path, mnist):

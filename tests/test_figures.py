@@ -1,16 +1,21 @@
 """Every figure is drawn where it applies, whole and legible; what cannot be drawn says why."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from throwaway import FullVAE, GreyVAE
 
+from codebase.data import subsets
 from codebase.errors import UserError
-from codebase.figures import book, grid, style
+from codebase.figures import book, grid, outliers, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import checkpoints, records
@@ -25,6 +30,8 @@ MODELS = {
     "gmvae-plane": lambda: GMVAE(z_dim=2, k=40),
     "ssvae": lambda: SSVAE(),
     "ssvae-classifier": lambda: SSVAE(gen_weight=0),
+    "full": lambda: FullVAE(z_dim=3),
+    "grey-plane": lambda: GreyVAE(z_dim=2),
 }
 GENERATIVE = {"samples", "reconstructions", "kl_per_dimension", "traversals", "interpolation"}
 GENERATIVE |= {"arithmetic", "likelihood", "outliers"}
@@ -38,6 +45,8 @@ EXPECTED = {
     "gmvae-plane": GENERATIVE | PLANE | MIXTURE,
     "ssvae": GENERATIVE | FLAT | CLASSIFIER | LABELS,
     "ssvae-classifier": CLASSIFIER,
+    "full": GENERATIVE | FLAT,
+    "grey-plane": GENERATIVE | PLANE,
 }
 MOST_PIXELS = style.DPI * 9  # a page is 11 inches high
 
@@ -88,10 +97,10 @@ def test_every_figure_has_a_caption():
 def test_what_applies_is_drawn_whole(kind, digits, here):
     """Every figure of a model on the screen: complete, of the stated size, in readable type."""
     subject = study(kind, digits)
-    applicable = {name for name, (_, applies) in book.FIGURES.items() if applies(subject)}
-    assert applicable == EXPECTED[kind]
+    applicable = book.applicable(subject)
+    assert set(applicable) == EXPECTED[kind]
     faults = []
-    for name in sorted(applicable):
+    for name in applicable:
         with style.styled():
             fig, numbers = book.render(name, subject)
             style.save(fig, here, name, kinds=["png"])
@@ -105,12 +114,18 @@ def test_what_applies_is_drawn_whole(kind, digits, here):
 
 def test_comparisons_take_what_differs_in_one_setting(digits, here):
     settings = [(2, 1), (5, 1), (3, 1), (3, 1), (3, 4), (3, 0.5)]  # z, β
-    studies = [Study(VAE(z_dim=z, beta=b), digits, f"{z} {b}") for z, b in settings]
-    studies += [Study(GMVAE(z_dim=3, k=k), digits, f"k {k}") for k in (4, 7)]
+    studies = [
+        Study(VAE(z_dim=z), digits, f"{z} {b}", kind="vae", settings={"z": z, "beta": b})
+        for z, b in settings
+    ]
+    studies += [
+        Study(GMVAE(z_dim=3, k=k), digits, f"k {k}", kind="gmvae", settings={"z": 3, "k": k})
+        for k in (4, 7)
+    ]
     studies += [study("ssvae", digits)]
     assert [s.z_dim for s in book.alike(studies, "z")["vae"]] == [2, 5, 3]
-    assert [s.model.beta for s in book.alike(studies, "beta")["vae"]] == [1, 4, 0.5]
-    assert [s.model.k for s in book.alike(studies, "k")["gmvae"]] == [4, 7]
+    assert [s.settings["beta"] for s in book.alike(studies, "beta")["vae"]] == [1, 4, 0.5]
+    assert [s.settings["k"] for s in book.alike(studies, "k")["gmvae"]] == [4, 7]
     book.compare(studies, here)
     drawn = {"samples_by_z_vae", "rate_distortion_vae", "clustering_by_k_gmvae"}
     assert {p.stem for p in here.glob("*.png")} == drawn
@@ -146,6 +161,45 @@ def test_drawing_leaves_the_random_numbers_alone_and_repeats(digits, here):
     for name in names:
         check_svg(here / "one" / f"{name}.svg")
         assert f"]({name}.png)" in (here / "one" / "index.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["full", "grey"])
+@torch.no_grad()
+def test_codes_are_posterior_means_and_pictures_the_likelihood_s(kind, digits):
+    torch.manual_seed(0)
+    model = {"full": FullVAE, "grey": GreyVAE}[kind](z_dim=3)
+    subject = Study(model, digits, kind)
+    x = digits.test_x.float() / 255 if kind == "grey" else subsets.binarized_test(digits)
+    net = model.enc if kind == "full" else model.enc.net
+    dec = model.dec if kind == "full" else model.dec.net
+    torch.testing.assert_close(subject.codes, net(x)[:, :3])
+    expected = dec(net(x)[:, :3])
+    expected = expected.sigmoid() if kind == "full" else expected
+    torch.testing.assert_close(subject.decode(subject.codes), expected)
+    drawn = subject.draw(subject.codes)
+    assert (drawn.unique().tolist() == [0, 1]) == (kind == "full")
+    error = (drawn - expected).mean().abs()
+    assert error < 6 * 0.5 / drawn.numel() ** 0.5
+    for name, x in outliers.images(subject).items():
+        binary = ((x == 0) | (x == 1)).all()
+        assert binary == (kind == "full" or name.startswith("noise")), name
+
+
+def test_drawing_depends_on_no_environment(tmp_path):
+    """Another backend, no display and settings of the user's own change no byte."""
+    (tmp_path / "matplotlibrc").write_text("font.size: 20\nsavefig.transparent: True\n")
+    draw = (
+        "import sys, pathlib, torch\n"
+        "from codebase import figures\n"
+        "figures.save_confusion(pathlib.Path(sys.argv[1]), torch.eye(10, dtype=torch.long))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    for name, more in [("plain", {}), ("odd", {"MPLBACKEND": "TkAgg", "MATPLOTLIBRC": tmp_path})]:
+        env = os.environ | {"PYTHONPATH": str(ROOT)} | {k: str(v) for k, v in more.items()}
+        command = [sys.executable, "-c", draw, str(tmp_path / f"{name}.png")]
+        subprocess.run(command, check=True, cwd=ROOT, env=env)
+    check_png(tmp_path / "plain.png")
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "odd.png").read_bytes()
 
 
 def test_a_grid_s_labels_stand_at_its_digits(digits):
@@ -192,23 +246,25 @@ def test_a_run_is_studied_as_it_was_trained(name, here):
         assert found.resolve() == folder.resolve()
         assert (study.name, study.kind, study.seed) == (name, name.split("=")[1].split("_")[0], 3)
         assert study.dataset.name == "digits"
-        for setting in ("beta", "gen_weight"):
-            if hasattr(model, setting):
-                assert getattr(study.model, setting) == getattr(model, setting)
+        assert study.settings.get("z", 64) == study.z_dim == model.z_dim  # an SSVAE has no --z
+        assert study.settings.get("beta", 1.0) == study.model.beta == model.beta
+        assert study.abilities == model.abilities  # with gw = 0 those of a classifier
 
 
 def test_mistakes_are_clear_sentences(here):
     name = "model=vae_z=03_run=0000"
-    folder = keep(name, VAE(z_dim=3))
+    keep(name, VAE(z_dim=3))
     with pytest.raises(UserError, match=r"--only cats: the figures are samples,"):
         book.draw_runs([name], here / "figures", only=["cats", "samples"])
     for wrong in ("", "model=vae_z=3"):
         with pytest.raises(UserError, match=rf"no run '{wrong}'.*{name}"):
             book.open_study(wrong)
-    for flags in ({"seed": "many"}, {"beta": -1}, {"gw": None}):
-        records.write(folder / "flags.json", {"data": "digits"} | flags)
+    ssvae = "model=ssvae_gw=001_cw=100_run=0000"
+    keep(ssvae, SSVAE())
+    for run, flags in [(name, {"seed": "many"}), (name, {"beta": -1}), (ssvae, {"gw": None})]:
+        records.write(checkpoints.ROOT / run / "flags.json", {"data": "digits"} | flags)
         with pytest.raises(UserError, match=r"flags\.json is no run's"):
-            book.open_study(name)
+            book.open_study(run)
 
 
 def test_the_command_line(run, tmp_path):

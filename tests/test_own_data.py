@@ -7,6 +7,7 @@ import pytest
 import torch
 from short import command
 
+from codebase import explorer
 from codebase.data import datasets, download, places, subsets
 from codebase.data.idx import IDX_FILES
 from codebase.errors import UserError
@@ -238,10 +239,17 @@ def test_classes_that_are_missing_break_nothing(own, labels, model, here, capsys
     assert "WARNING: no " not in out
 
 
-def test_figures_of_data_without_a_class_are_drawn(own, here):
+def test_figures_and_page_of_data_without_a_class_are_drawn(own, here, capsys):
     """Those that need every class are left out, none ends in an IndexError."""
-    command("ssvae", *own(range(9)), "--figures", 1)
-    assert len(list(here.glob("checkpoints/*/figures/*.png"))) > 5
+    flags = own(range(9))
+    command("ssvae", *flags, "--figures", 1)
+    assert "WARNING: no " not in capsys.readouterr().out
+    (folder,) = (here / "checkpoints").iterdir()
+    drawn = {path.stem for path in folder.glob("figures/*.png")}
+    assert "reconstructions" in drawn
+    assert "interpolation" not in drawn
+    explorer.write_all([folder.name], data_dir=here)
+    assert (folder / "explore.html").exists()
 
 
 def test_without_labels_a_vae_is_trained(own, here, capsys):

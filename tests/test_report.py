@@ -1,6 +1,7 @@
 """The report: numbers against hand-computed ones, nothing filled in, a page that needs no other."""
 
 import base64
+import dataclasses
 import io
 import json
 import math
@@ -12,15 +13,19 @@ import pytest
 import torch
 from conftest import ROOT
 from PIL import Image
+from throwaway import FullVAE, GreyVAE
 
 from codebase import figures
 from codebase.data import subsets
 from codebase.errors import UserError
+from codebase.evaluation.codes import active_units
 from codebase.evaluation.numbers import Number
+from codebase.figures import style
 from codebase.files import checkpoints
 from codebase.models.gmvae import GMVAE
 from codebase.models.vae import VAE
 from codebase.report import compare, contents, numbers, page, recorded, sweep, training
+from codebase.report.reading import reading
 from codebase.runs.flags import report_parser
 
 STEPS = {"run_vae.py": 20_000, "run_gmvae.py": 20_000, "run_ssvae.py": 30_000}
@@ -213,8 +218,8 @@ def points(kls, recs, actives, betas=recorded.BETAS, se=0.1, runs=3):
 
 
 def test_what_goes_one_way_is_said_to():
-    text = " ".join(sweep.reading(points([30, 22, 19, 15, 9, 2], [70, 74, 80, 88, 100, 130],
-                                         [10, 10, 10, 9, 7, 3]), 10))  # fmt: skip
+    text = " ".join(reading(points([30, 22, 19, 15, 9, 2], [70, 74, 80, 88, 100, 130],
+                                   [10, 10, 10, 9, 7, 3]), 10))  # fmt: skip
     assert "kl falls at every step, from 30 at β = 0.1 to 2 at β = 10." in text
     assert "rec rises at every step, from 70 at β = 0.1 to 130.0 at β = 10." in text
     assert "active latent dimensions never rises, from 10 at β = 0.1 to 3 at β = 10." in text
@@ -225,8 +230,8 @@ def test_what_goes_one_way_is_said_to():
 
 
 def test_what_does_not_is_not():
-    text = " ".join(sweep.reading(points([30, 22, 22.1, 15, 9, 0.05], [70] * 6,
-                                         [10, 10, 10, 9, 7, 0]), 10))  # fmt: skip
+    text = " ".join(reading(points([30, 22, 22.1, 15, 9, 0.05], [70] * 6,
+                                   [10, 10, 10, 9, 7, 0]), 10))  # fmt: skip
     assert "kl does not go one way" in text
     assert "rising between 0.5 and 1, falling between 0.1 and 0.5, 1 and 2" in text
     assert "the change between 0.5 and 1 is less than two standard errors" in text
@@ -236,10 +241,10 @@ def test_what_does_not_is_not():
 
 def test_nothing_is_said_of_a_beta_that_was_not_run():
     some = points([30, 19], [70, 80], [10, 10], betas=[0.1, 1.0], runs=1)
-    text = " ".join(sweep.reading([*some, sweep.Point(4.0), sweep.Point(10.0)], 10))
+    text = " ".join(reading([*some, sweep.Point(4.0), sweep.Point(10.0)], 10))
     assert "from β = 0.1 to β = 1 (2 values; one run each, so without" in text
     assert not re.search(r"(β =|to|and) (4|10)\b", text)
-    assert sweep.reading([sweep.Point(beta) for beta in recorded.BETAS], 10) == [
+    assert reading([sweep.Point(beta) for beta in recorded.BETAS], 10) == [
         "Fewer than two values of β were run, so there is nothing to compare."
     ]
 
@@ -251,6 +256,39 @@ def test_the_entropy_of_what_is_drawn(models):
         p = model.sample_sigmoid(sweep.PRIOR_SAMPLES)
     expected = torch.distributions.Bernoulli(p).entropy().sum(-1).mean().item()
     assert sweep.prior_entropy(model) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_figure_shows_every_beta_or_says_what_is_missing():
+    with style.styled():
+        some = points([30, 19], [70, 80], [10, 10], betas=[0.1, 1.0])
+        drawn = torch.rand(10, 784)
+        shown = dataclasses.replace(some[0], samples=drawn, again=drawn)
+        fig = sweep.figure([shown, some[1], sweep.Point(4.0)], drawn, 10)
+        fig.draw_without_rendering()
+    strip = fig.axes[-1]
+    assert [t.get_text() for t in strip.get_yticklabels()] == [
+        *("test images", "β = 0.1\n10 active", "rec 70\nkl 30"),
+        *("β = 1", "no checkpoint", "β = 4", "not run"),
+    ]
+    pixels = np.asarray(strip.images[0].get_array())
+    inked = [(pixels[int(y) - 13 : int(y) + 13] < 255).any() for y in strip.get_yticks()]
+    assert inked == [True, True, True, False, False, False, False]
+    box, (width, height) = fig.get_tightbbox(), fig.get_size_inches()
+    assert min(box.x0, box.y0, width - box.x1, height - box.y1) > -0.01
+
+
+def test_models_of_other_parts_are_measured_as_well(digits):
+    torch.manual_seed(0)
+    full, grey = FullVAE(z_dim=4), GreyVAE()
+    assert 0 < sweep.prior_entropy(full) <= 784 * math.log(2)
+    assert sweep.prior_entropy(grey) is None  # a density's entropy is no measure of blur
+    x = subsets.binarized_test(digits)
+    means = torch.cat([full.posterior(part).mean for part in x.split(100)])
+    assert active_units(full, x) == sum(means.detach().numpy().var(0, ddof=1) > 0.01)
+    for model, images in ((full, x), (grey, subsets.test_images(digits, "grey"))):
+        pair = compare.pair(0, model, model, images[:50])
+        assert pair.difference["nelbo"] == Number(0.0, 0.0)
+        assert pair.vae["rec"].se > 0
 
 
 # The page

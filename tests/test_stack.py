@@ -22,7 +22,7 @@ from codebase.data.stream import Stream
 from codebase.engine import stack
 from codebase.engine.graph import CapturedStep, captured
 from codebase.engine.session import Session, take_up_noise
-from codebase.engine.stack import StackedSession
+from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
 from codebase.evaluation.bounds import full_bounds
 from codebase.files import checkpoints

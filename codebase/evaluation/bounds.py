@@ -1,7 +1,6 @@
 """Bounds by the assignment's protocol, with standard errors, in bounded memory."""
 
 import torch
-from torch.nn import functional as F
 
 from codebase.engine.precision import products
 from codebase.engine.randomness import seeded
@@ -11,7 +10,6 @@ from codebase.evaluation.numbers import Number
 CHUNK = 1_000  # images at a time
 IMPORTANCE_SAMPLES = 1, 10, 100, 1000
 SUBSET_REPEATS = 100
-ACTIVE = 0.01  # variance of a dimension's code above which it counts
 
 
 def subset_bounds(model, x, run_iwae=True, least=1):
@@ -95,37 +93,6 @@ def full_iwae(model, x, iw, precision="fp32", progress=iter):
         return Number.of(
             torch.stack([model.negative_iwae_bound(i, iw)[0] for i in progress(x.split(1))]).cpu()
         )
-
-
-def active_units(model, x):
-    """How many latent dimensions say anything: those whose code varies over x by more than 0.01.
-
-    (Burda et al., 2016, of the posterior's mean.)
-
-    Args:
-        model, x: as for `codes`.
-    """
-    return int((codes(model, x).var(0) > ACTIVE).sum())
-
-
-@torch.no_grad()
-def codes(model, x):
-    """What each image is redrawn from: the mean of q(z|x), or of q(z|x, y) at its likeliest label.
-
-    Args:
-        model: a `LatentVariableModel`.
-        x: (N, 784), as `model.abilities.pixels` says.
-    Returns:
-        (N, Z).
-    """
-    return torch.cat([posterior_of(model, part).mean for part in x.split(CHUNK)])
-
-
-def posterior_of(model, x):
-    """q(z|x), or q(z|x, y) at each image's likeliest label y, a distribution over (B, Z)."""
-    if not model.abilities.classifier:
-        return model.posterior(x)
-    return model.posterior(x, F.one_hot(model.label_posterior(x).mode, model.y_dim).to(x))
 
 
 def _check_pixels(model, x):

@@ -19,15 +19,24 @@ const decodeHalves = (base64) => {
   return values;
 };
 
-const ACTIVATIONS = {
-  elu: (a) => (a > 0 ? a : Math.expm1(a)),
-  relu: (a) => Math.max(a, 0),
-};
 const sigmoid = (a) => 1 / (1 + Math.exp(-a));
-const softplus = (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
+const each = (f) => (h) => h.map(f);
+// What stands between and behind linear layers; networks.py lists the same.
+const FUNCTIONS = {
+  elu: each((a) => (a > 0 ? a : Math.expm1(a))),
+  relu: each((a) => Math.max(a, 0)),
+  silu: each((a) => a * sigmoid(a)),
+  sigmoid: each(sigmoid),
+  softmax: (h) => {
+    const top = Math.max(...h), e = h.map((a) => Math.exp(a - top)), sum = e.reduce((a, b) => a + b);
+    return e.map((a) => a / sum);
+  },
+  softplus: each((a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)))),
+  tanh: each(Math.tanh),
+};
 
 // x → W x + b, with W (outputs × inputs) row by row.
-function linear({ weight, bias }, x) {
+function linear(weight, bias, x) {
   const out = new Float32Array(bias.length);
   for (let i = 0, k = 0; i < out.length; i++) {
     let sum = bias[i];
@@ -37,19 +46,23 @@ function linear({ weight, bias }, x) {
   return out;
 }
 
-// A function x → logits from what __init__.py's _net wrote.
-function perceptron({ widths, activation, weights }) {
-  const values = decodeHalves(weights), layers = [], f = ACTIVATIONS[activation];
-  for (let l = 1, at = 0; l < widths.length; l++) {
-    const weight = values.subarray(at, (at += widths[l] * widths[l - 1]));
-    layers.push({ weight, bias: values.subarray(at, (at += widths[l])) });
-  }
-  return (x) => layers.reduce((h, layer, l) => linear(layer, l ? h.map(f) : h), x);
+// The function of an MLP that networks.py has written.
+function perceptron({ layers, weights }) {
+  const values = decodeHalves(weights);
+  let at = 0;
+  const steps = layers.map((layer) => {
+    if (typeof layer === "string") return FUNCTIONS[layer];
+    const [inputs, outputs] = layer;
+    const weight = values.subarray(at, (at += inputs * outputs)), bias = values.subarray(at, (at += outputs));
+    return (x) => linear(weight, bias, x);
+  });
+  return (x) => steps.reduce((h, step) => step(h), x);
 }
 
 // The model: decode, encode and classify, as far as it has the nets. Labels are 0, 1, …, or null.
-function model({ nets, labels }) {
-  const net = Object.fromEntries(Object.entries(nets).map(([name, n]) => [name, perceptron(n)]));
+function model({ nets, labels, order }) {
+  const { encoder, decoder, classifier } =
+    Object.fromEntries(Object.entries(nets).map(([role, net]) => [role, perceptron(net)]));
   const joined = (a, label) => {
     const out = new Float32Array(a.length + labels);
     out.set(a);
@@ -57,18 +70,11 @@ function model({ nets, labels }) {
     return out;
   };
   return {
-    // Pixel probabilities p(x_j = 1 | z, y), 784.
-    decode: net.dec && ((z, label = null) => net.dec(joined(z, label)).map(sigmoid)),
-    // Mean m and variance v of q(z | x, y).
-    encode: net.enc && ((x, label = null) => {
-      const h = net.enc(joined(x, label)), half = h.length / 2;
-      return { m: h.slice(0, half), v: h.slice(half).map((a) => softplus(a) + 1e-8) };
-    }),
+    // The mean of p(x | z, y), of binary pixels their probabilities.
+    decode: decoder && ((z, label = null) => decoder(joined(z, label))),
+    // The code of x, the mean of q(z | x, y).
+    encode: encoder && ((x, label = null) => encoder(joined(x, label)).subarray(0, order.length)),
     // q(y | x), one probability for each label.
-    classify: net.cls && ((x) => {
-      const logits = net.cls(x), top = Math.max(...logits);
-      const e = logits.map((a) => Math.exp(a - top)), sum = e.reduce((a, b) => a + b);
-      return e.map((a) => a / sum);
-    }),
+    classify: classifier,
   };
 }

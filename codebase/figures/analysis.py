@@ -6,78 +6,96 @@ import numpy as np
 import torch
 
 from codebase import utils as ut
+from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture, sample_and_kl
 
-ACTIVE = 0.01  # variance of a dimension's posterior mean above which it counts (Burda et al., 2016)
+TABLE = 5_000_000  # numbers in the largest table held at once
 
 
 # Where the kl goes
 
 
-def kl_per_dimension(m, v):
-    """KL(N(m_d, v_d) ‖ N(0, 1)) = ½ (m_d² + v_d − 1 − log v_d) of every dimension, in nats.
+def kl_terms(q: Distribution, p: Distribution) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """KL(q ‖ p) in nats, split: what each dimension has, and by name what no single one has.
 
-    Its sum over d is the KL of the diagonal Gaussian to N(0, I).
+    Between diagonal Gaussians every dimension has its own. With a mixture of these as p, "k" is
+    the choice of its component (`mixture_kl_terms`). Otherwise a dimension has what the Gaussians
+    of its mean and variance have, and "rest" is what KL(q ‖ p) has beyond them: how the dimensions
+    depend on each other, and what is not Gaussian. "k" and "rest" are of one sample z ~ q where
+    the pair has no formula.
 
     Args:
-        m, v: means and variances (v > 0), (…, Z).
+        q: over (…, Z).
+        p: over (Z,).
     Returns:
-        (…, Z).
+        (…, Z) and {name: (…)}, which together sum to KL(q ‖ p).
     """
-    return 0.5 * (m.square() + v - 1 - v.log())
+    diagonal = isinstance(q, DiagonalGaussian)
+    if diagonal and isinstance(p, Mixture) and isinstance(p.components, DiagonalGaussian):
+        kl, choice = mixture_kl_terms(q.rsample(), q, p.components)
+        return kl, {"k": choice}
+    kl = kl_per_dimension(q, p)
+    if diagonal and isinstance(p, DiagonalGaussian):
+        return kl, {}
+    return kl, {"rest": sample_and_kl(q, p)[1] - kl.sum(-1)}
 
 
-def mixture_kl_terms(z, m, v, prior_m, prior_v):
-    """log q(z) − log p(z) for a uniform mixture prior, split by dimension and component, in nats.
+def kl_per_dimension(q: Distribution, p: Distribution) -> torch.Tensor:
+    """KL(N(m_d, v_d) ‖ N(m′_d, v′_d)) of every dimension, in nats: (…, Z).
 
-    With r_k = p(k|z) the prior's own responsibilities,
+    m and v are the means and variances of q, m′ and v′ those of p. Of diagonal Gaussians the sum
+    over d is KL(q ‖ p).
+    """
+    return ut.kl_normal(*(t.unsqueeze(-1) for t in (q.mean, q.variance, p.mean, p.variance)))
+
+
+def mixture_kl_terms(
+    z: torch.Tensor, q: DiagonalGaussian, components: DiagonalGaussian
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """log q(z) − log p(z) for a uniform mixture p, split by dimension and component, in nats.
+
+    With r_k = p(k|z) the mixture's own responsibilities,
 
         log q(z) − log p(z) = Σ_d [log q(z_d) − Σ_k r_k log N(z_d; m_kd, v_kd)] + KL(r ‖ 1/K):
 
     what the code says within the components, dimension by dimension, and in choosing among them.
 
     Args:
-        z, m, v: samples and the posteriors' means and variances, (B, Z).
-        prior_m, prior_v: of the components, (1, K, Z).
+        z: samples of q, (…, Z).
+        components: of p, over (K, Z).
     Returns:
-        (B, Z) and (B,).
+        (…, Z) and (…).
     """
-    kl, choice = z.new_empty(z.shape), z.new_empty(len(z))
-    step = max(5_000_000 // prior_m.numel(), 1)  # rows whose (rows, K, Z) terms are held at once
-    for i in range(0, len(z), step):
-        rows = slice(i, i + step)
-        log_n = _log_normal_1d(z[rows].unsqueeze(1), prior_m, prior_v)  # (rows, K, Z)
+    within, choice = [], []
+    for rows in z.flatten(0, -2).split(max(TABLE // components.mean.numel(), 1)):
+        log_n = _log_normal_1d(rows.unsqueeze(1), components)  # (rows, K, Z)
         log_r = log_n.sum(-1).log_softmax(-1)  # (rows, K)
         r = log_r.exp()
-        kl[rows] = _log_normal_1d(z[rows], m[rows], v[rows]) - (r.unsqueeze(-1) * log_n).sum(1)
-        choice[rows] = ut.kl_cat(r, log_r, -np.log(prior_m.shape[1]))
-    return kl, choice
+        within.append((r.unsqueeze(-1) * log_n).sum(1))
+        choice.append(ut.kl_cat(r, log_r, -np.log(len(components.mean))))
+    kl = _log_normal_1d(z, q) - torch.cat(within).view_as(z)
+    return kl, torch.cat(choice).view(z.shape[:-1])
 
 
-def _log_normal_1d(x, m, v):
+def _log_normal_1d(x, of):
+    m, v = of.mean, of.variance
     return -0.5 * ((x - m).square() / v + v.log() + ut.LOG_2PI)
 
 
-def nearest_component(z, prior_m, prior_v):
-    """argmax_k p(k|z) under a uniform mixture of diagonal Gaussians: (B, Z), (1, K, Z) → (B,)."""
-    step = max(5_000_000 // prior_m.numel(), 1)
-    parts = [ut.log_normal(p.unsqueeze(1), prior_m, prior_v).argmax(1) for p in z.split(step)]
-    return torch.cat(parts)
-
-
-def active(means):
-    """Dimensions whose posterior mean varies over the images by more than 0.01: (N, Z) → (Z,)."""
-    return means.var(0) > ACTIVE
+def nearest_component(z: torch.Tensor, mixture: Mixture) -> torch.Tensor:
+    """argmax_k p(k|z), the component under which z is likeliest: (N, Z) → (N,)."""
+    parts = z.split(max(TABLE // mixture.components.mean.numel(), 1))
+    return torch.cat([mixture.log_prob_by_component(part).argmax(-1) for part in parts])
 
 
 # Ways through the latent space
 
 
-def lerp(a, b, t):
+def lerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
     """The point a + t (b − a) of the straight line from a to b."""
     return a + t * (b - a)
 
 
-def slerp(a, b, t):
+def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
     """The point at t of the arc from a to b about the origin: (…, Z), (…, Z), t in [0, 1].
 
     The direction turns evenly along the great circle, sin((1−t)Ω)/sin Ω · â + sin(tΩ)/sin Ω · b̂
@@ -94,23 +112,22 @@ def slerp(a, b, t):
     return torch.where(no_arc, lerp(a, b, t), lerp(norm_a, norm_b, t) * arc)
 
 
-def mixture_quantiles(m, v, p):
+def mixture_quantiles(m: torch.Tensor, v: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
     """Where the distribution function of 1/K Σ_k N(m_k, v_k) is p: (K,), (K,), (Q,) → (Q,).
 
     Found on a grid of 20,001 points that reaches 8 standard deviations beyond the outermost means.
     """
     s = v.sqrt()
     grid = torch.linspace((m - 8 * s).min().item(), (m + 8 * s).max().item(), 20_001)
-    cdf = sum(torch.special.ndtr((grid - m_k) / s_k) for m_k, s_k in zip(m, s, strict=True)) / len(
-        m
-    )
+    cdf = sum(torch.special.ndtr((grid - m_k) / s_k) for m_k, s_k in zip(m, s, strict=True))
+    cdf = cdf / len(m)
     return torch.from_numpy(np.interp(p.numpy(), cdf.numpy(), grid.numpy())).float()
 
 
 # Scores
 
 
-def knn_accuracy(codes, labels, neighbours=10):
+def knn_accuracy(codes: np.ndarray, labels: np.ndarray, neighbours: int = 10) -> float:
     """Share of points whose label their nearest neighbours get right, by five-fold crossvalidation.
 
     Args:
@@ -125,7 +142,7 @@ def knn_accuracy(codes, labels, neighbours=10):
     return float(cross_val_score(neighbours, codes, labels, cv=folds).mean())
 
 
-def clustering_scores(clusters, labels):
+def clustering_scores(clusters: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """How well clusters found without labels agree with them.
 
     accuracy: the share of images in the class their cluster is matched with, at most one cluster a
@@ -150,7 +167,9 @@ def clustering_scores(clusters, labels):
     }
 
 
-def contingency(clusters, labels, k=None, classes=None):
+def contingency(
+    clusters: np.ndarray, labels: np.ndarray, k: int | None = None, classes: int | None = None
+) -> np.ndarray:
     """How many images of each class (row) lie in each cluster (column): (classes, K) counts."""
     counts = np.zeros((classes or labels.max() + 1, k or clusters.max() + 1), dtype=int)
     np.add.at(counts, (labels, clusters), 1)
@@ -167,7 +186,7 @@ class Calibration:
     ece: float
 
 
-def calibration(confidence, right, bins=15):
+def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> Calibration:
     """How far a classifier's confidence is from its accuracy.
 
     ECE = Σ_b n_b/N · |accuracy_b − confidence_b| over bins of equal width (Guo et al., 2017).
@@ -187,7 +206,7 @@ def calibration(confidence, right, bins=15):
     return Calibration(mean_confidence, accuracy, count, float(ece))
 
 
-def auroc(inside, outside):
+def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     """P(an outlier scores below an image of the model's kind), ties half: 1 is perfect, ½ chance.
 
     Args:

@@ -1,46 +1,56 @@
 """Every figure a run can have: which apply, and the files they go to."""
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
 
 from codebase.data import datasets
 from codebase.errors import UserError
-from codebase.figures import charts, comparisons, images, maps, paths, style
+from codebase.figures import charts, comparisons, images, maps, outliers, paths, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import disk, records
 from codebase.runs.saved import open_run
 
-# Each with what a study must have for it; in the order a reader meets them.
+# Each with the traits that a study must have for it; in the order a reader meets them.
 FIGURES = {
-    "samples": (images.samples, lambda s: s.generative),
-    "reconstructions": (images.reconstructions, lambda s: s.generative),
-    "components": (images.components, lambda s: s.mixture),
-    "class_conditional": (images.class_conditional, lambda s: s.labelled and s.generative),
-    "style_transfer": (images.style_transfer, lambda s: s.labelled and s.generative),
-    "kl_per_dimension": (charts.kl_bars, lambda s: s.generative),
-    "traversals": (paths.traversals, lambda s: s.generative),
-    "interpolation": (paths.interpolation, lambda s: s.generative),
-    "arithmetic": (paths.arithmetic, lambda s: s.generative),
-    "map": (maps.plane, lambda s: s.generative and s.z_dim == 2),
-    "manifold": (paths.manifold, lambda s: s.generative and s.z_dim == 2 and not s.labelled),
-    "pca": (maps.pca, lambda s: s.generative and s.z_dim > 2),
-    "tsne": (maps.tsne, lambda s: s.generative and s.z_dim > 2),
-    "clustering": (maps.clustering, lambda s: s.mixture),
-    "calibration": (charts.calibration, lambda s: s.labelled),
-    "mistakes": (images.mistakes, lambda s: s.labelled),
-    "likelihood": (charts.likelihood, lambda s: s.generative),
-    "outliers": (charts.outliers, lambda s: s.generative),
+    "samples": (images.samples, {"samples"}),
+    "reconstructions": (images.reconstructions, {"reconstructions"}),
+    "components": (images.components, {"reconstructions", "mixture"}),
+    "class_conditional": (images.class_conditional, {"samples", "labels"}),
+    "style_transfer": (images.style_transfer, {"reconstructions", "labels"}),
+    "kl_per_dimension": (charts.kl_bars, {"reconstructions"}),
+    "traversals": (paths.traversals, {"reconstructions"}),
+    "interpolation": (paths.interpolation, {"reconstructions", "every class"}),
+    "arithmetic": (paths.arithmetic, {"reconstructions", "every class"}),
+    "map": (maps.plane, {"reconstructions", "plane"}),
+    "manifold": (paths.manifold, {"samples", "plane", "no labels", "gaussians"}),
+    "pca": (maps.pca, {"reconstructions", "space"}),
+    "tsne": (maps.tsne, {"reconstructions", "space"}),
+    "clustering": (maps.clustering, {"reconstructions", "mixture"}),
+    "calibration": (charts.calibration, {"classifier"}),
+    "mistakes": (images.mistakes, {"classifier"}),
+    "likelihood": (charts.likelihood, {"bounds"}),
+    "outliers": (outliers.chart, {"bounds"}),
 }
-# Each with the setting it compares runs by, which are alike in the others.
+# Each with the traits, and the setting it compares runs by, which are alike in the others.
 COMPARISONS = {
-    "samples_by_z": (comparisons.samples_by_z, "z"),
-    "rate_distortion": (comparisons.rate_distortion, "beta"),
-    "clustering_by_k": (comparisons.clustering_by_k, "k"),
+    "samples_by_z": (comparisons.samples_by_z, {"samples", "bounds"}, "z"),
+    "rate_distortion": (comparisons.rate_distortion, {"bounds"}, "beta"),
+    "clustering_by_k": (comparisons.clustering_by_k, {"reconstructions", "mixture"}, "k"),
 }
 NUMBERS, INDEX = "numbers.json", "index.md"
 
 
-def draw(study, folder, only=()):
+def applicable(study: Study) -> list[str]:
+    """Names of the figures that mean something for a model, by what it declares."""
+    return [name for name, (_, traits) in FIGURES.items() if traits <= study.traits]
+
+
+def draw(study: Study, folder: Path, only: Sequence[str] = ()) -> int:
     """Writes the figures that apply to a run, and the numbers behind them, into a folder.
 
     Args:
@@ -52,39 +62,35 @@ def draw(study, folder, only=()):
     Raises:
         UserError: a file cannot be written.
     """
-    wanted = {
-        name: (name, study)
-        for name, (_, applies) in FIGURES.items()
-        if applies(study) and (not only or name in only)
-    }
-    return _write(wanted, folder, study.name, {name: name for name in FIGURES})
+    wanted = [name for name in applicable(study) if not only or name in only]
+    return _write({name: (name, study) for name in wanted}, folder, study.name)
 
 
-def compare(studies, folder, only=()):
+def compare(studies: list[Study], folder: Path, only: Sequence[str] = ()) -> int:
     """Writes the figures that put runs side by side, for the runs that differ as they must.
 
     Returns:
         How many there were to draw.
     """
-    wanted = {}
-    for name, (_, setting) in COMPARISONS.items():
-        for kind, group in alike(studies, setting).items():
-            if not only or name in only:
-                wanted[f"{name}_{kind}"] = name, group
-    every = {f"{name}_{kind}": name for name in COMPARISONS for kind in ("vae", "gmvae", "ssvae")}
-    return _write(wanted, folder, "Runs side by side", every)
+    wanted = {
+        f"{name}_{kind}": (name, group)
+        for name, (_, traits, setting) in COMPARISONS.items()
+        for kind, group in alike([s for s in studies if traits <= s.traits], setting).items()
+        if not only or name in only
+    }
+    return _write(wanted, folder, "Runs side by side")
 
 
-def alike(studies, setting):
+def alike(studies: list[Study], setting: str) -> dict[str, list[Study]]:
     """Studies that differ in one setting: {kind: the largest such group, of two or more}.
 
     Of runs with the same value, replicates, the first stands for all.
     """
     groups = {}
     for study in studies:
-        rest = study.settings | {setting: None}
-        if study.settings[setting] is not None:
-            group = groups.setdefault((study.kind, study.dataset.name, *rest.values()), {})
+        if setting in study.settings:
+            rest = sorted(item for item in study.settings.items() if item[0] != setting)
+            group = groups.setdefault((study.kind, study.dataset.name, str(rest)), {})
             group.setdefault(study.settings[setting], study)
     largest = {}
     for (kind, *_), group in groups.items():
@@ -93,23 +99,19 @@ def alike(studies, setting):
     return largest
 
 
-def render(name, subject):
+def render(name: str, subject: Study | list[Study]) -> tuple[Figure, dict]:
     """A figure, drawn, and the numbers behind it; to be saved within `style.styled()` too.
 
     Args:
         name: in FIGURES, or in COMPARISONS.
         subject: a Study, or a list of them.
     """
-    return (FIGURES | COMPARISONS)[name][0](subject)
+    with torch.no_grad():
+        return (FIGURES | COMPARISONS)[name][0](subject)
 
 
-def _write(wanted, folder, title, every):
-    """Draws and saves figures, and describes what the folder holds then.
-
-    Args:
-        wanted: {file name: (figure, subject)}.
-        every: {file name: figure}, of all that the folder may hold.
-    """
+def _write(wanted, folder, title):
+    """Draws and saves {file name: (figure, subject)}, and describes what lies there then."""
     if not wanted:
         return 0
     from tqdm import tqdm
@@ -124,10 +126,10 @@ def _write(wanted, folder, title, every):
             style.save(fig, folder, file)
     records.write(path, numbers)
     parts = [f"# {title}"]
-    for file, name in every.items():
-        if (folder / f"{file}.png").exists():
-            heading, caption = CAPTIONS[name]
-            parts += [f"## {heading}", f"![{heading}]({file}.png)", caption]
+    for name in (*FIGURES, *COMPARISONS):
+        heading, caption = CAPTIONS[name]
+        for file in sorted(folder.glob(f"{name}.png" if name in FIGURES else f"{name}_*.png")):
+            parts += [f"## {heading}", f"![{heading}]({file.name})", caption]
     with disk.atomic(folder / INDEX) as file:
         file.write(("\n\n".join(parts) + "\n").encode())
     seconds = time.perf_counter() - began
@@ -138,7 +140,7 @@ def _write(wanted, folder, title, every):
 # From runs on disk
 
 
-def open_study(run, data_dir="data"):
+def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     """The Study of a run at its last checkpoint, given its name or folder, and that folder.
 
     Raises:
@@ -146,18 +148,25 @@ def open_study(run, data_dir="data"):
     """
     opened = open_run(run)
     dataset = opened.dataset(data_dir)
-    others = other_datasets(opened.data, data_dir)
-    return Study(opened.model, dataset, opened.model.name, opened.seed, others), opened.folder
+    study = Study(
+        *(opened.model, dataset, opened.model.name, opened.seed),
+        others=other_datasets(opened.data, data_dir),
+        kind=opened.kind,
+        settings=opened.settings,
+    )
+    return study, opened.folder
 
 
-def other_datasets(name, data_dir):
+def other_datasets(name: str, data_dir: str | Path) -> dict[str, torch.Tensor]:
     """Test images of the other datasets that need no download: {name: uint8 (N, 784)}."""
     others = [n for n in (*datasets.TORCHVISION, "digits") if n != name]
     there = [n for n in others if n == "digits" or datasets.on_disk(n, data_dir)]
     return {n: datasets.load(n, data_dir).test_x for n in there}
 
 
-def draw_runs(runs, out, data_dir="data", only=()):
+def draw_runs(
+    runs: Sequence[str], out: Path, data_dir: str | Path = "data", only: Sequence[str] = ()
+) -> None:
     """The figures of every run in its own folder, and those that compare them in `out`.
 
     Args:

@@ -3,13 +3,13 @@
 CAPTIONS = {
     "samples": (
         "Samples",
-        "Latents drawn from the prior, z ~ p(z), and what the decoder makes of them: the pixel "
-        "probabilities p(x|z), and binary pixels drawn from them.",
+        "Latents drawn from the prior, z ~ p(z), and what the decoder makes of them: the mean of "
+        "p(x|z), which for binary pixels is their probabilities, and pixels drawn from it.",
     ),
     "reconstructions": (
         "Reconstructions",
-        "Test images, the probabilities p(x|z) at the mean z of their posterior q(z|x), and pixels "
-        "drawn from these.",
+        "Test images, the mean of p(x|z) at the mean z of their posterior q(z|x), and pixels drawn "
+        "from it.",
     ),
     "components": (
         "Component means",
@@ -41,7 +41,9 @@ CAPTIONS = {
         "the test set, which sums to the kl of the bound; a dimension is active if its posterior "
         "mean varies over the images by more than 0.01. For a mixture, with r_k = p(k|z), "
         "dimension d has log q(z_d|x) − Σ_k r_k log N(z_d; m_kd, v_kd) and the choice of component "
-        "KL(r ‖ 1/K).",
+        "KL(r ‖ 1/K). For any other posterior or prior a dimension has the KL of the Gaussians of "
+        "their means and variances there, and the joint part is what kl has beyond these: how the "
+        "dimensions depend on each other, and what is not Gaussian.",
     ),
     "map": (
         "Map of the latent plane",

@@ -1,16 +1,26 @@
 """Figures of numbers: kl by dimension, calibration, likelihoods.
 
-Each function takes a `Study` and gives a figure and the numbers behind it.
+Each function of a `Study` gives a figure and the numbers behind it.
 """
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
 
+from codebase.evaluation.collapse import active
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
+
+# What has kl beside the dimensions: see Study.kl.
+OTHERS = {"y": "label", "k": "choice of component", "rest": "joint part"}
 
 
-def kl_bars(study):
-    by_dimension, choice = (t.mean(0) for t in study.kl)
-    is_active = analysis.active(study.means).cpu()
+def kl_bars(study: Study) -> Drawn:
+    """Where the nats of the code go, dimension by dimension."""
+    by_dimension = study.kl[0].mean(0)
+    others = {name: float(t.mean()) for name, t in study.kl[1].items()}
+    is_active = active(study.means).cpu()
     order = by_dimension.argsort(descending=True, stable=True)
     fig = style.figure(2.2)
     ax = fig.subplots()
@@ -18,12 +28,12 @@ def kl_bars(study):
     ax.bar(range(study.z_dim), by_dimension[order].tolist(), color=colours)
     step = -(-study.z_dim // 16)
     ticks = {i: str(int(order[i]) + 1) for i in range(0, study.z_dim, step)}
-    if study.mixture or study.labelled:
-        ax.bar(-2, float(choice), color=style.ORANGE)
-        ticks[-2] = "k" if study.mixture else "y"
+    for place, (name, value) in enumerate(others.items(), start=2):
+        ax.bar(-place, value, color=style.ORANGE)
+        ticks[-place] = name
     ax.set_xticks(list(ticks), list(ticks.values()))
-    first = {"k": "choice of component (k); ", "y": "label (y); "}.get(ticks.get(-2), "")
-    kl, n = float(by_dimension.sum() + choice), int(is_active.sum())
+    first = "".join(f"{OTHERS[name]} ({name}); " for name in others)
+    kl, n = float(by_dimension.sum()) + sum(others.values()), int(is_active.sum())
     title = f"kl = {kl:.2f} nats; {n} of {study.z_dim} dimensions active"
     ax.set(
         xlabel=f"{first}latent dimensions, most kl first",
@@ -33,14 +43,39 @@ def kl_bars(study):
     numbers = {
         "kl": kl,
         "kl_per_dimension": by_dimension.tolist(),
-        "kl_of_choice": float(choice),
+        "kl_of_choice": others.get("y", 0.0) + others.get("k", 0.0),
         "active_units": n,
         "variance_of_means": study.means.var(0).tolist(),
     }
+    if "rest" in others:
+        numbers["kl_of_rest"] = others["rest"]
     return fig, numbers
 
 
-def calibration(study):
+def confusion(counts: torch.Tensor) -> Figure:
+    """The confusion matrix of (Y, Y) counts, true label by predicted."""
+    shares = (counts / counts.sum(1, keepdim=True).clamp(min=1)).numpy()
+    fig = style.figure(3.1)
+    ax = fig.subplots()
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (true, predicted), count in np.ndenumerate(counts.numpy()):
+        ink = "white" if shares[true, predicted] > 0.5 else "black"
+        ax.text(predicted, true, str(count), ha="center", va="center", color=ink, fontsize=6)
+    labels = range(len(counts))
+    ax.set(
+        xlabel="predicted digit",
+        ylabel="true digit",
+        xticks=labels,
+        yticks=labels,
+        title=f"Test images: {int(counts.diag().sum()):,} of {int(counts.sum()):,} right",
+    )
+    ax.spines[:].set_visible(True)
+    fig.colorbar(image, label="share of the true digit's images")
+    return fig
+
+
+def calibration(study: Study) -> Drawn:
+    """Whether the classifier is right as often as it is sure."""
     confidence, predicted = (t.cpu() for t in study.log_q.exp().max(1))
     right = (predicted == study.y).numpy().astype(float)
     c = analysis.calibration(confidence.double().numpy(), right)
@@ -81,7 +116,7 @@ def calibration(study):
     return fig, numbers
 
 
-def likelihood(study, shown=8):
+def likelihood(study: Study, shown: int = 8) -> Drawn:
     """log p(x) of test images, with those explained best and worst."""
     at, log_p = study.likelihoods
     order = log_p.argsort(descending=True)
@@ -105,32 +140,3 @@ def likelihood(study, shown=8):
         "max": float(log_p.max()),
     }
     return fig, numbers
-
-
-def outliers(study):
-    """log p(x) of images of another kind beside that of test images."""
-    inside = study.likelihoods[1].numpy()
-    scores = {n: study.log_likelihood(x).numpy() for n, x in study.outliers.items()}
-    aurocs = {name: analysis.auroc(inside, log_p) for name, log_p in scores.items()}
-    costs = {"test images": -inside} | {name: -log_p for name, log_p in scores.items()}
-    everything = np.concatenate(list(costs.values())).clip(min=1)
-    bins = np.geomspace(everything.min(), everything.max(), 60)
-    fig = style.figure(2.5)
-    ax = fig.subplots()
-    colours = style.BLUE, style.VERMILLION, style.BLACK, style.ORANGE, style.GREEN, style.PURPLE
-    for colour, (name, cost) in zip(colours, costs.items(), strict=False):
-        filled = name == "test images"
-        label = name if filled else f"{name}: AUROC {aurocs[name]:.3f}"
-        look = {"alpha": 0.6} if filled else {"histtype": "step", "linewidth": 1.2}
-        weights = np.full(len(cost), 1 / len(cost))
-        ax.hist(cost.clip(min=1), bins, weights=weights, color=colour, label=label, **look)
-    ax.set(
-        xscale="log",
-        xlabel="−log p(x), nats",
-        ylabel="share of the images",
-        title="Outliers scored by log p(x)",
-    )
-    ax.set_ylim(top=1.5 * ax.get_ylim()[1])  # room for the legend
-    ax.legend(loc="upper left")
-    means = {name: float(log_p.mean()) for name, log_p in scores.items()}
-    return fig, {"auroc": aurocs, "mean_log_p": means | {"test images": float(inside.mean())}}

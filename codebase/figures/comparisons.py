@@ -7,9 +7,11 @@ import numpy as np
 
 from codebase.evaluation.bounds import full_bounds
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 
-def samples_by_z(studies):
+def samples_by_z(studies: list[Study]) -> Drawn:
     """Samples of models that differ in the size of z, from the smallest."""
     studies = sorted(studies, key=lambda s: s.z_dim)
     fig = style.figure(0.55 + 6.6 / len(studies))
@@ -21,16 +23,17 @@ def samples_by_z(studies):
         ax.set_xlabel(f"nelbo {nelbo:.1f} nats")
         ax.xaxis.set_label_position("bottom")
         numbers[study.name] = {"z": study.z_dim, "nelbo": nelbo}
-    fig.suptitle("Samples (pixel probabilities) by the size of z")
+    fig.suptitle(f"Samples (pixel {studies[0].mean_pixels}) by the size of z")
     return fig, numbers
 
 
-def rate_distortion(studies):
+def rate_distortion(studies: list[Study]) -> Drawn:
     """rec against kl on the test set, over β."""
     points = []
-    for study in sorted(studies, key=lambda s: s.model.beta):
-        bounds = full_bounds(study.model, study.x)
-        points.append((study.model.beta, bounds["kl"].value, bounds["rec"].value))
+    for study in sorted(studies, key=lambda s: s.settings["beta"]):
+        bounds = {name: n.value for name, n in full_bounds(study.model, study.x).items()}
+        rate = sum(value for name, value in bounds.items() if name.startswith("kl"))
+        points.append((study.settings["beta"], rate, bounds["rec"]))
     beta, kl, rec = np.array(points).T
     fig = style.figure(2.8)
     ax = fig.subplots()
@@ -54,14 +57,15 @@ def rate_distortion(studies):
     return fig, {"runs": [dict(zip(names, map(float, row), strict=True)) for row in rows]}
 
 
-def clustering_by_k(studies):
+def clustering_by_k(studies: list[Study]) -> Drawn:
     """Agreement of components and digits over the number of components."""
     scores = {}
-    for study in sorted(studies, key=lambda s: s.model.k):
+    for study in sorted(studies, key=lambda s: s.prior.k):
         found = analysis.clustering_scores(study.components.numpy(), study.y.numpy())
-        scores[study.model.k] = found
+        scores[study.prior.k] = found
     fig = style.figure(2.2)
     ax = fig.subplots()
+    title = f"{studies[0].kind.upper()} components as clusters"
     names = "accuracy", "purity", "nmi", "ari"
     colours = style.BLUE, style.SKY, style.ORANGE, style.GREEN
     width = 0.8 / len(names)
@@ -70,6 +74,6 @@ def clustering_by_k(studies):
         bars = ax.bar(x, [s[name] for s in scores.values()], width, color=colour, label=name)
         ax.bar_label(bars, fmt="%.2f", fontsize=5.5, padding=1)
     ax.set_xticks(range(len(scores)), [f"K = {k}" for k in scores])
-    ax.set(ylabel="score, 1 is best", ylim=(0, 1.15), title="GMVAE components as clusters")
+    ax.set(ylabel="score, 1 is best", ylim=(0, 1.15), title=title)
     ax.legend(ncols=4, loc="upper center")
     return fig, {str(k): s for k, s in scores.items()}

@@ -8,36 +8,40 @@ import torch
 
 from codebase.data.batches import grey
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 
-def samples(study):
-    probabilities = study.decode(study.sample(100))
+def samples(study: Study) -> Drawn:
+    """Digits drawn from the prior: mean pixels, and pixels drawn."""
+    codes = study.sample(100)
     fig = style.figure(2.05)
     left, right = fig.subplots(1, 2)
-    style.digits(left, probabilities, 10)
-    left.set_title("pixel probabilities")
-    style.digits(right, study.draw(probabilities), 10)
+    style.digits(left, study.decode(codes), 10)
+    left.set_title(f"pixel {study.mean_pixels}")
+    style.digits(right, study.draw(codes), 10)
     right.set_title("drawn pixels")
     return fig, {}
 
 
-def reconstructions(study):
+def reconstructions(study: Study) -> Drawn:
+    """Test images, the mean pixels at their codes, and pixels drawn there."""
     x = study.x[study.positions(2, each=True).T.flatten()]
-    probabilities = study.decode(study.encode(x))
-    drawn = study.draw(probabilities)
+    codes = study.encode(x)
     columns = len(x) // 2
-    rows = torch.stack([t.view(2, columns, -1) for t in (x, probabilities, drawn)], dim=1)
+    rows = [t.view(2, columns, -1) for t in (x, study.decode(codes), study.draw(codes))]
+    rows = torch.stack(rows, dim=1)
     fig = style.figure(2.35)
     ax = fig.subplots()
-    names = ["input", "probabilities", "sample"] * 2
+    names = ["input", study.mean_pixels, "sample"] * 2
     style.digits(ax, rows.flatten(0, 2), columns, row_labels=names, gaps=[2])
     fig.suptitle("Test images and their reconstructions")
     return fig, {}
 
 
-def components(study, columns=6, rows=6):
+def components(study: Study, columns: int = 6, rows: int = 6) -> Drawn:
     """A mixture's component means, the most used ones first."""
-    k = study.model.k
+    k = study.prior.k
     counts = analysis.contingency(study.components.numpy(), study.y.numpy(), k=k)
     shares = counts.sum(0) / counts.sum()
     purity = counts.max(0) / counts.sum(0).clip(min=1)
@@ -46,7 +50,8 @@ def components(study, columns=6, rows=6):
     shown = order[: min(columns * rows, used)]
     texts = [f"{shares[c]:.1%}\n{counts[:, c].argmax()}: {purity[c]:.0%}" for c in shown]
     fig = style.figure(0.45 + 0.87 * -(-len(shown) // columns))
-    style.captioned(fig.subplots(), study.decode(study.prior[0][shown]), columns, texts)
+    means = study.prior.components.mean[shown]
+    style.captioned(fig.subplots(), study.decode(means), columns, texts)
     covered = shares[shown].sum()
     fig.suptitle(
         f"{len(shown)} most used of {k} components, {covered:.0%} of the test set\n"
@@ -67,7 +72,8 @@ def components(study, columns=6, rows=6):
     return fig, numbers
 
 
-def class_conditional(study, columns=10):
+def class_conditional(study: Study, columns: int = 10) -> Drawn:
+    """A label a row, the same z down each column."""
     with study.seeded():
         z = study.model.sample_z(columns)
     rows = study.decode(study.with_every_label(z)).transpose(0, 1)  # (Y, columns, 784)
@@ -79,7 +85,7 @@ def class_conditional(study, columns=10):
     return fig, {}
 
 
-def style_transfer(study):
+def style_transfer(study: Study) -> Drawn:
     """A test image a row, then its z with every label."""
     x = study.x[study.positions(1, each=True).flatten()]
     z = study.encode(x)[:, : study.z_dim]
@@ -92,7 +98,7 @@ def style_transfer(study):
     return fig, {}
 
 
-def mistakes(study, columns=6, rows=4):
+def mistakes(study: Study, columns: int = 6, rows: int = 4) -> Drawn:
     """The test images the classifier is wrong about with the most confidence."""
     x = grey(study.dataset.test_x)
     q = study.log_q.double().exp().cpu()

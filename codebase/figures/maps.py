@@ -5,34 +5,38 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.patches import Circle
+from matplotlib.patches import Ellipse
 
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 SHOWN = 2_000  # images in a t-SNE map; its time grows a little faster than their number
 
 
-def plane(study):
+def plane(study: Study) -> Drawn:
     """z = 2: the test set's posterior means, over the prior."""
     z, y = study.means.cpu().numpy(), study.y.numpy()
     accuracy = analysis.knn_accuracy(z, y)
     fig = style.figure(3.4)
     ax = fig.subplots()
     _scatter(ax, z, y)
-    if study.mixture:
-        ax.plot(
-            *study.prior[0].cpu().numpy().T, "+", color="black", markersize=3, markeredgewidth=0.5
-        )
+    if "mixture" in study.traits:
+        means = study.prior.components.mean.detach().cpu().numpy()
+        ax.plot(*means.T, "+", color="black", markersize=3, markeredgewidth=0.5)
     else:
-        for radius in (1, 2, 3):
-            ax.add_patch(Circle((0, 0), radius, fill=False, linewidth=0.5, linestyle=":"))
+        centre, s = study.prior.mean.tolist(), study.prior.variance.sqrt()
+        for n in (1, 2, 3):
+            axes = (2 * n * s).tolist()
+            ax.add_patch(Ellipse(centre, *axes, fill=False, linewidth=0.5, linestyle=":"))
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
-    prior = "+: component means" if study.mixture else "dotted: prior's 1, 2, 3 s"
+    prior = "+: component means" if "mixture" in study.traits else "dotted: prior's 1, 2, 3 s"
     ax.set_title(f"Posterior means of {len(y):,} images ({prior})\n{_knn(accuracy)}")
     return fig, {"knn_accuracy": accuracy}
 
 
-def pca(study):
+def pca(study: Study) -> Drawn:
+    """The plane along which posterior means vary most."""
     from sklearn.decomposition import PCA
 
     at = study.positions(SHOWN)
@@ -50,7 +54,8 @@ def pca(study):
     return fig, numbers | {"explained_variance": share.tolist()}
 
 
-def tsne(study):
+def tsne(study: Study) -> Drawn:
+    """A map that keeps neighbours together."""
     from sklearn.manifold import TSNE
 
     at = study.positions(SHOWN)
@@ -103,7 +108,7 @@ def _scatter(ax, points, labels):
         )
 
 
-def clustering(study):
+def clustering(study: Study) -> Drawn:
     """Which digits the mixture's components hold."""
     clusters, y = study.components.numpy(), study.y.numpy()
     scores = analysis.clustering_scores(clusters, y)
@@ -118,10 +123,10 @@ def clustering(study):
         xlabel=f"the {counts.shape[1]} components in use, by commonest digit",
         ylabel="digit",
         yticks=range(len(counts)),
-        title=f"Components as clusters, K = {study.model.k}: accuracy {scores['accuracy']:.3f},\n"
+        title=f"Components as clusters, K = {study.prior.k}: accuracy {scores['accuracy']:.3f},\n"
         f"purity {scores['purity']:.3f}, NMI {scores['nmi']:.3f}, ARI {scores['ari']:.3f}",
     )
     if counts.shape[1] <= 20:
         ax.set_xticks(range(counts.shape[1]), [])
     fig.colorbar(image, label="share of the component's images")
-    return fig, {"k": study.model.k, "used": counts.shape[1]} | scores
+    return fig, {"k": study.prior.k, "used": counts.shape[1]} | scores

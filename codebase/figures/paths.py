@@ -6,12 +6,14 @@ Each function takes a `Study` and gives a figure and the numbers behind it.
 import torch
 
 from codebase.figures import analysis, style
+from codebase.figures.study import Study
+from codebase.figures.style import Drawn
 
 PAIRS = (0, 6), (1, 7), (2, 3), (4, 9), (5, 8)
 STEPS = 9
 
 
-def interpolation(study):
+def interpolation(study: Study) -> Drawn:
     """Between test images of different digits, straight above and along the arc below."""
     first = study.positions(1, each=True).flatten()
     rows, names = [], []
@@ -33,7 +35,7 @@ def interpolation(study):
     return fig, {}
 
 
-def arithmetic(study, lessons=((4, 9), (3, 8)), each=4):
+def arithmetic(study: Study, lessons: tuple = ((4, 9), (3, 8)), each: int = 4) -> Drawn:
     """Images of one digit, moved by the mean difference in code to another digit."""
     t = torch.linspace(0, 1.5, 7, device=study.device)
     rows, names = [], []
@@ -54,15 +56,11 @@ def arithmetic(study, lessons=((4, 9), (3, 8)), each=4):
     return fig, {}
 
 
-def traversals(study, most=20, columns=11, reach=3.0):
+def traversals(study: Study, most: int = 20, columns: int = 11, reach: float = 3.0) -> Drawn:
     """One dimension a row, the ones with the most kl first; an image's mean holds the others."""
     kl = study.kl[0].mean(0)
     order = kl.argsort(descending=True, stable=True)[:most]
-    m, v = study.prior
-    centre, s = (
-        m.mean(0),
-        (v.mean(0) + m.var(0, unbiased=False)).sqrt(),
-    )  # the prior's, by dimension
+    centre, s = study.prior.mean, study.prior.variance.sqrt()  # by dimension
     code = study.encode(study.x[:1])
     steps = torch.linspace(-reach, reach, columns, device=study.device)
     codes = code.repeat(len(order), columns, 1)  # (D, columns, …)
@@ -88,9 +86,9 @@ def traversals(study, most=20, columns=11, reach=3.0):
     return fig, {}
 
 
-def manifold(study, n=20):
+def manifold(study: Study, n: int = 20) -> Drawn:
     """z = 2: the plane decoded at the prior's quantiles, so that equal steps are equally likely."""
-    m, v = (t.cpu() for t in study.prior)
+    m, v = (t.cpu() for t in (study.gaussians.mean, study.gaussians.variance))
     p = (torch.arange(n) + 0.5) / n
     z1, z2 = (analysis.mixture_quantiles(m[:, d], v[:, d], p) for d in (0, 1))
     codes = torch.stack(torch.meshgrid(z1, z2.flip(0), indexing="xy"), dim=-1)  # (n, n, 2)

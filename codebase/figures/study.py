@@ -1,75 +1,100 @@
 """A trained model looked at through its test set: codes, kl, likelihoods, computed once."""
 
-import math
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from functools import cached_property
 
 import torch
 
 from codebase import utils as ut
 from codebase.data import subsets
-from codebase.data.batches import CLASSES, binarize, grey, one_hot, seeded_generator
+from codebase.data.batches import CLASSES, grey, seeded_generator
+from codebase.data.datasets import Dataset
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.classifier import predictions
+from codebase.evaluation.codes import likeliest_label
 from codebase.figures import analysis
+from codebase.models.base import LatentVariableModel
+from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture
 
 IMAGES = 100  # images whose importance samples are decoded at once
 
 
 class Study:
-    """What the figures of one model are made from, whichever of the three it is.
+    """What the figures of one model are made from.
 
-    An image's *code* is what it is redrawn from: the mean of q(z|x); with an SSVAE the mean of
-    q(z|x, ŷ) followed by ŷ, the likeliest label, one-hot. Codes can be blended and decoded.
+    An image's *code* is what it is redrawn from: the mean of q(z|x); of a model with labels the
+    mean of q(z|x, ŷ) followed by ŷ, the likeliest label, one-hot. Codes can be blended and decoded.
 
     Args:
-        model: a VAE, GMVAE or SSVAE.
+        model: a latent variable model; of what it can do it is asked by its abilities.
         dataset: as `datasets.load` gives it, on the model's device.
         name: the run's.
         seed: of every random draw.
-        others: {name: uint8 (N, 784)}, other datasets' test images, as outliers.
+        others: {name: uint8 (N, D)}, other datasets' test images, as outliers.
+        kind: the model's name in the catalogue.
+        settings: {flag: value} in which runs of one kind may differ, as the run's record has them.
     """
 
-    def __init__(self, model, dataset, name, seed=0, others=None):
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        dataset: Dataset,
+        name: str,
+        seed: int = 0,
+        others: dict[str, torch.Tensor] | None = None,
+        *,
+        kind: str = "",
+        settings: dict | None = None,
+    ):
         self.model, self.dataset, self.name, self.seed = model, dataset, name, seed
-        self.others = others or {}
-        self.labelled = hasattr(model, "cls")
-        self.mixture = hasattr(model, "k")
-        # An SSVAE with gw = 0 has trained its classifier only.
-        self.generative = not self.labelled or model.gen_weight > 0
-        self.z_dim = model.z_dim
-        self.y_dim = model.y_dim if self.labelled else 0
+        self.others, self.kind, self.settings = others or {}, kind, settings or {}
+        self.abilities = model.abilities
+        self.z_dim, self.y_dim = model.z_dim, model.y_dim
         self.device = dataset.test_x.device
 
-    @property
-    def kind(self):
-        """vae, gmvae or ssvae."""
-        return type(self.model).__name__.lower()
+    @cached_property
+    def traits(self) -> set[str]:
+        """What there is to draw: the model's abilities, and what its labels, z and prior are like.
 
-    @property
-    def settings(self):
-        """What runs of one kind may differ in: z, k and beta; None where there is none."""
-        return {
-            "z": self.z_dim,
-            "k": getattr(self.model, "k", None),
-            "beta": getattr(self.model, "beta", None),
+        Besides the abilities' names: "labels" or "no labels", "plane" (Z = 2), "space" (Z > 2),
+        "every class" among the test images, "mixture" and "gaussians", of which the prior is or
+        consists.
+        """
+        found = {name for name, able in asdict(self.abilities).items() if able is True}
+        found.add("labels" if self.y_dim else "no labels")
+        if not self.z_dim:
+            return found
+        ways = {
+            "plane": self.z_dim == 2,
+            "space": self.z_dim > 2,
+            "every class": len(self.y.unique()) == CLASSES,
+            "mixture": isinstance(self.prior, Mixture),
+            "gaussians": self.gaussians is not None,
         }
+        return found | {name for name, so in ways.items() if so}
+
+    @property
+    def mean_pixels(self) -> str:
+        """What mean pixels are called: of binary ones they are probabilities."""
+        return "probabilities" if self.abilities.pixels == "binary" else "means"
 
     @cached_property
-    def x(self):
-        """The test images, binarized once: (N, 784)."""
-        return subsets.binarized_test(self.dataset)
+    def x(self) -> torch.Tensor:
+        """The test images, grey or binarized once, as the model is of them: (N, D)."""
+        return subsets.test_images(self.dataset, self.abilities.pixels)
 
     @cached_property
-    def y(self):
+    def y(self) -> torch.Tensor:
         """Their labels, (N,), on the CPU."""
         return self.dataset.test_y.cpu()
 
-    def seeded(self):
+    def seeded(self) -> AbstractContextManager:
         """No gradients, and the study's seed, for a block."""
         return seeded(self.seed)
 
-    def positions(self, n, each=False):
+    def positions(self, n: int, each: bool = False) -> torch.Tensor:
         """Positions of n test images drawn without replacement; `each`: n of every class, in order.
 
         Returns:
@@ -83,22 +108,31 @@ class Study:
     # Codes
 
     @torch.no_grad()
-    def encode(self, x):
-        """The images' codes: (B, 784) → (B, Z) or, with labels, (B, Z + Y)."""
-        if not self.labelled:
-            return self.model.enc(x)[0]
-        y = one_hot(self.model.cls(x).argmax(-1))
-        return torch.cat([self.model.enc(x, y)[0], y], dim=-1)
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """The images' codes: (B, D) → (B, Z + Y), Y = 0 without labels."""
+        y = likeliest_label(self.model, x)
+        return torch.cat([self.model.posterior(x, *y).mean, *y], dim=-1)
+
+    def likelihood(self, code: torch.Tensor) -> Distribution:
+        """p(x|z) or p(x|z, y) at codes: (…, Z + Y) → a distribution over (…, D)."""
+        return self.model.likelihood(*self._parts(code))
 
     @torch.no_grad()
-    def decode(self, code):
-        """Pixel probabilities at codes: (…, Z) or (…, Z + Y) → (…, 784)."""
-        return self.model.compute_sigmoid_given(*self._parts(code))
+    def decode(self, code: torch.Tensor) -> torch.Tensor:
+        """Mean pixels at codes, of binary ones their probabilities: (…, Z + Y) → (…, D)."""
+        return self.likelihood(code).mean
+
+    def draw(self, code: torch.Tensor) -> torch.Tensor:
+        """Pixels drawn at codes: (…, Z + Y) → (…, D)."""
+        with self.seeded():
+            return self.likelihood(code).sample()
 
     def _parts(self, code):
-        return code.split([self.z_dim, self.y_dim], dim=-1) if self.labelled else (code,)
+        return code.split([self.z_dim, self.y_dim], dim=-1) if self.y_dim else (code,)
 
-    def blend(self, a, b, t, spherical=False):
+    def blend(
+        self, a: torch.Tensor, b: torch.Tensor, t: float, spherical: bool = False
+    ) -> torch.Tensor:
         """The code at t of the way from a to b; spherical: along the arc in z (see `slerp`)."""
         if not spherical:
             return analysis.lerp(a, b, t)
@@ -106,124 +140,102 @@ class Study:
         straight = [analysis.lerp(*pair, t) for pair in zip(y_a, y_b, strict=True)]
         return torch.cat([analysis.slerp(z_a, z_b, t), *straight], dim=-1)
 
-    def with_every_label(self, z):
+    def with_every_label(self, z: torch.Tensor) -> torch.Tensor:
         """Codes that join each z with each label: (B, Z) → (B, Y, Z + Y)."""
-        labels = torch.eye(self.y_dim, device=z.device)
-        shape = len(z), self.y_dim
-        return torch.cat([z.unsqueeze(1).expand(*shape, -1), labels.expand(*shape, -1)], dim=-1)
+        labels = self.model.labels(z).transpose(0, 1)  # (1, Y, Y)
+        shape = len(z), self.y_dim, -1
+        return torch.cat([z.unsqueeze(1).expand(*shape), labels.expand(*shape)], dim=-1)
 
-    def sample(self, n):
-        """Codes from the prior, of z and of y: (n, Z) or (n, Z + Y)."""
+    def sample(self, n: int) -> torch.Tensor:
+        """Codes from the prior, of z and of y: (n, Z + Y)."""
         with self.seeded():
             z = self.model.sample_z(n)
-            if not self.labelled:
-                return z
-            y = torch.randint(self.y_dim, (n,), device=z.device)
-            return torch.cat([z, one_hot(y)], dim=-1)
-
-    def draw(self, probabilities):
-        """Binary pixels drawn with these probabilities."""
-        with self.seeded():
-            return torch.bernoulli(probabilities)
+            return torch.cat([z, self.model.sample_y(n)], dim=-1) if self.y_dim else z
 
     @cached_property
-    def codes(self):
-        """The test images' codes, (N, Z) or (N, Z + Y)."""
+    def codes(self) -> torch.Tensor:
+        """The test images' codes, (N, Z + Y)."""
         return torch.cat([self.encode(part) for part in self.x.split(CHUNK)])
 
     @property
-    def means(self):
+    def means(self) -> torch.Tensor:
         """The z of the codes, (N, Z)."""
         return self.codes[:, : self.z_dim]
 
-    @cached_property
-    def prior(self):
-        """The prior's components, means and variances: (K, Z) each; K = 1 for N(0, I)."""
-        m, v = (t.detach() for t in self.model.z_prior)
-        return (m[0], v[0]) if self.mixture else (m.expand(1, self.z_dim), v.expand(1, self.z_dim))
+    # The prior
 
     @cached_property
-    def components(self):
-        """The mixture component p(k|z) prefers at each test image's posterior mean, (N,)."""
-        m, v = self.prior
-        return analysis.nearest_component(self.means, m.unsqueeze(0), v.unsqueeze(0)).cpu()
+    def prior(self) -> Distribution:
+        """p(z)."""
+        return self.model.prior()
+
+    @property
+    def gaussians(self) -> DiagonalGaussian | None:
+        """What the prior is a mixture of, or is, over (K, Z) or (1, Z); None: of no Gaussians."""
+        parts = self.prior.components if isinstance(self.prior, Mixture) else self.prior
+        if not isinstance(parts, DiagonalGaussian):
+            return None
+        moments = parts.mean.detach(), parts.variance.detach()
+        return DiagonalGaussian(*(t.view(-1, self.z_dim) for t in moments))
 
     @cached_property
-    def log_q(self):
+    def components(self) -> torch.Tensor:
+        """The component of the mixture that each test image's posterior mean prefers, (N,)."""
+        return analysis.nearest_component(self.means, self.prior).cpu()
+
+    @cached_property
+    def log_q(self) -> torch.Tensor:
         """log q(y|x) of the test images, (N, Y); grey, as the protocol feeds the classifier."""
         return predictions(self.model, grey(self.dataset.test_x))
 
     # What the code costs
 
     @cached_property
-    def kl(self):
-        """The test images' kl in nats, split: by dimension (N, Z), and of the discrete choice (N,).
+    def kl(self) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The test images' kl in nats: by dimension (N, Z), and {part: (N,)} of what is none's.
 
-        The choice is that of a mixture's component or of a label, and 0 where there is none. All
-        sums to the kl of the bound: of one sample z for a mixture, exact otherwise.
+        The parts: "y", the label; "k", the choice of a mixture's component; "rest", see
+        `analysis.kl_terms`. All sums to the kl of the bound: exactly where q and p have a formula,
+        else to that of one sample z.
         """
         with self.seeded():
             parts = [self._kl_terms(part) for part in self.x.split(CHUNK)]
-        by_dimension, choice = zip(*parts, strict=True)
-        return torch.cat(by_dimension).cpu(), torch.cat(choice).cpu()
+        by_dimension, others = zip(*parts, strict=True)
+        others = {name: torch.cat([part[name] for part in others]).cpu() for name in others[0]}
+        return torch.cat(by_dimension).cpu(), others
 
     def _kl_terms(self, x):
-        if self.labelled:
-            labels = torch.eye(self.y_dim, device=x.device).unsqueeze(1)  # (Y, 1, Y)
-            log_q = self.model.cls(x).log_softmax(-1)
-            m, v = self.model.enc(x, labels)  # (Y, B, Z)
-            kl = torch.einsum("by,ybz->bz", log_q.exp(), analysis.kl_per_dimension(m, v))
-            return kl, ut.kl_cat(log_q.exp(), log_q, -math.log(self.y_dim))
-        m, v = self.model.enc(x)
-        if self.mixture:
-            z = ut.sample_gaussian(m, v)
-            return analysis.mixture_kl_terms(z, m, v, *self.model.z_prior)
-        return analysis.kl_per_dimension(m, v), m.new_zeros(len(x))
+        if not self.y_dim:
+            return analysis.kl_terms(self.model.posterior(x), self.prior)
+        label = self.model.label_posterior(x)
+        q = self.model.posterior(x, self.model.labels(x))  # over (Y, B, Z)
+        kl, others = analysis.kl_terms(q, self.prior)
+        others = {name: torch.einsum("by,yb->b", label.probs, t) for name, t in others.items()}
+        others = {"y": label.kl_to_uniform()} | others
+        return torch.einsum("by,ybz->bz", label.probs, kl), others
 
-    def log_likelihood(self, x, samples=None):
+    def log_likelihood(self, x: torch.Tensor, samples: int | None = None) -> torch.Tensor:
         """log p(x) of each image, (B,), in nats: log 1/M Σ_i p(x, z_i) / q(z_i|x), z_i ~ q(z|x).
 
         The importance-weighted bound of Burda et al. (2016), too low on average by an amount that
-        vanishes as M grows. An SSVAE takes M samples for each label and averages over the labels.
+        vanishes as M grows. With labels, M samples for each, and the mean is over labels as well.
 
         Args:
-            x: (B, 784) in {0, 1}.
+            x: (B, D), of the pixels that the model is of.
             samples: M ≥ 1; None: 50, or 20 for each label.
         """
-        samples = samples or (20 if self.labelled else 50)
+        samples = samples or (20 if self.y_dim else 50)
         with self.seeded():
             parts = [self._log_mean_weight(part, samples) for part in x.split(IMAGES)]
         return torch.cat(parts).cpu()
 
     def _log_mean_weight(self, x, samples):
-        labels = [torch.eye(self.y_dim, device=x.device).unsqueeze(1)] if self.labelled else []
-        m, v = self.model.enc(x, *labels)  # (B, Z) or (Y, B, Z)
-        weights = []
-        for _ in range(samples):
-            z = ut.sample_gaussian(m, v)
-            rec = ut.log_bernoulli_with_logits(x, self.model.dec(z, *labels))
-            weights.append(rec + self.model.prior().log_prob(z) - ut.log_normal(z, m, v))
-        return ut.log_mean_exp(torch.stack(weights).view(-1, len(x)), dim=0)  # labels weigh 1/Y
+        # One sample at a time: so the noise does not depend on how many are asked for.
+        costs = [sum(self.model.importance_terms(x, 1)) for _ in range(samples)]  # (1 or Y, B)
+        return ut.log_mean_exp(-torch.cat(costs), dim=0)  # labels weigh 1/Y
 
     @cached_property
-    def likelihoods(self):
+    def likelihoods(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions of 1,000 test images and their log p(x): (n,), (n,)."""
         at = self.positions(1_000)
         return at, self.log_likelihood(self.x[at])
-
-    @cached_property
-    def outliers(self):
-        """Images of other kinds, binary, by name: {name: (n, 784)}.
-
-        Test images turned by a quarter; noise that draws every pixel on its own, with the mean
-        that pixel has over the test set; and what other datasets there are.
-        """
-        with self.seeded():
-            mean = self.x.mean(0).expand(500, -1)
-            noise = torch.bernoulli(mean)
-        turned = self.x[self.positions(500)].view(-1, 28, 28).rot90(dims=(1, 2)).flatten(1)
-        found = {"turned by 90°": turned, "noise of the same pixel means": noise}
-        for name, x in self.others.items():
-            drawn = binarize(x.cpu()[:500], seeded_generator(self.seed))
-            found[name] = drawn.to(self.device)
-        return found

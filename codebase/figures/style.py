@@ -1,9 +1,15 @@
 """One look for every figure: its size, type and colours, grids of digits on axes, and files."""
 
-import matplotlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
 import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.style import context
 
 from codebase.figures.grids import SIDE, grid
 from codebase.files.disk import atomic
@@ -22,6 +28,8 @@ GREY = "#999999"
 # are coloured, their names stand in the figure as well.
 DIGITS = BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, BLACK, "#999933", GREY, "#882255"
 CMAP = "cividis"
+
+Drawn = tuple[Figure, dict]  # a figure, and the numbers behind it
 
 STYLE = {
     "font.size": 7,
@@ -45,17 +53,17 @@ STYLE = {
 }
 
 
-def styled():
-    """The style, for a block that draws and saves."""
-    return matplotlib.rc_context(STYLE)
+def styled() -> AbstractContextManager:
+    """The style, for a block that draws and saves, whatever the user's own settings are."""
+    return context(["default", STYLE])
 
 
-def figure(height):
+def figure(height: float) -> Figure:
     """An empty figure, a column wide and `height` inches high, that fits its parts together."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
 
 
-def save(fig, folder, name, kinds=("png", "svg")):
+def save(fig: Figure, folder: Path, name: str, kinds: Sequence[str] = ("png", "svg")) -> None:
     """Writes folder/‹name›.png, WIDTH · DPI pixels wide, and folder/‹name›.svg."""
     for kind in kinds:
         # An SVG says when it was made unless told not to.
@@ -64,7 +72,15 @@ def save(fig, folder, name, kinds=("png", "svg")):
             fig.savefig(file, format=kind, dpi=DPI, metadata=metadata)
 
 
-def digits(ax, images, columns, column_labels=(), row_labels=(), gaps=(), space=SIDE // 2):
+def digits(
+    ax: Axes,
+    images: torch.Tensor,
+    columns: int,
+    column_labels: Sequence = (),
+    row_labels: Sequence = (),
+    gaps: Sequence[int] = (),
+    space: int = SIDE // 2,
+) -> np.ndarray:
     """Draws images (N, 784) in rows of `columns`, labelled above and at the left.
 
     Args:
@@ -90,7 +106,7 @@ def digits(ax, images, columns, column_labels=(), row_labels=(), gaps=(), space=
     return np.stack([np.tile(left, rows), np.repeat(top, columns)], axis=1)[: len(images)]
 
 
-def captioned(ax, images, columns, captions):
+def captioned(ax: Axes, images: torch.Tensor, columns: int, captions: Sequence[str]) -> None:
     """Draws images (N, 784) in rows of `columns`, each with two lines of text below."""
     rows = -(-len(images) // columns)
     corners = digits(ax, images, columns, gaps=range(rows), space=17)
@@ -98,6 +114,6 @@ def captioned(ax, images, columns, captions):
         ax.text(x + SIDE / 2, y + SIDE + 1, text, ha="center", va="top", fontsize=6, linespacing=1)
 
 
-def frame(x, y):
+def frame(x: float, y: float) -> Rectangle:
     """A box around the digit whose upper left corner is (x, y)."""
     return Rectangle((x, y), SIDE, SIDE, fill=False, edgecolor=VERMILLION, linewidth=0.8)

@@ -1,8 +1,11 @@
 """The seam for models that know only the assignment: a solution in the place of our three files."""
 
+from torch.nn import Sequential, Sigmoid, Softmax
+
 from codebase import utils as ut
-from codebase.models.base import LatentVariableModel, Model, SemiSupervisedModel
+from codebase.models.base import LatentVariableModel, Model
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian, Mixture
+from codebase.models.semisupervised import SemiSupervisedModel
 
 
 def adapted(model):
@@ -55,6 +58,15 @@ class _Contract(_Adapter):
     def __init__(self, model, sizes):
         super().__init__(model)
         self.z_dim = sizes["enc.net.4.bias"] // 2
+
+    def networks(self):
+        nets = {
+            "encoder": self.model.enc.net,
+            "decoder": Sequential(*self.model.dec.net, Sigmoid()),
+        }
+        if self.y_dim:
+            nets["classifier"] = Sequential(*self.model.cls.net, Softmax(-1))
+        return nets
 
     def sample_z(self, batch):
         return self.model.sample_z(batch)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from codebase import utils as ut
-from codebase.models.distributions import DiagonalGaussian, sample_and_kl
+from codebase.models.distributions import sample_and_kl
 
 CHUNK = 1_000  # images decoded at once by the IWAE bound: 3 MB of logits, 20 MB of mixture terms
 
@@ -65,6 +64,17 @@ class Model(nn.Module, abc.ABC):
     def players(self):
         """{name: parameters} of those that train against or beside each other; most have one."""
         return {"model": [p for p in self.parameters() if p.requires_grad]}
+
+    def networks(self):
+        """Those of its networks that are plain MLPs, for programs that know no PyTorch.
+
+        Returns:
+            {role: nn.Sequential of linear layers and functions between and behind them}, of
+            "encoder": [x] or [x, y] → the mean of q(z|x, y) in its first Z outputs;
+            "decoder": [z] or [z, y] → the mean of p(x|z, y); "classifier": x → q(y|x). [a, b] is
+            one vector after the other. A role is left out where the model has no such MLP.
+        """
+        return {}
 
     def advance(self):
         """Counts a training step."""
@@ -194,116 +204,3 @@ class LatentVariableModel(Model):
     def sample_x(self, batch):
         """Images from the model, (batch, D)."""
         return self.sample_x_given(self.sample_z(batch))
-
-
-class SemiSupervisedModel(LatentVariableModel):
-    """A latent variable model with a label y beside z, summed out where it is not known.
-
-    `posterior(x, y)` and `likelihood(z, y)` take one-hot labels (…, B or 1, Y) that broadcast
-    against the images, labels outermost; p(y) = 1/Y. A trained classifier leaves most labels less
-    than a float can tell from nothing; with `prune` an image meets only the others.
-
-    Attributes:
-        gen_weight: weight of the mean −ELBO in the loss.
-    """
-
-    gen_weight = 1
-    prune = False
-
-    @property
-    def abilities(self):
-        """Where the generative terms do not weigh, the classifier alone is trained."""
-        if self.gen_weight == 0:
-            return Abilities(classifier=True)
-        return Abilities(bounds=True, reconstructions=True, samples=True, classifier=True)
-
-    @abc.abstractmethod
-    def label_posterior(self, x):
-        """q(y|x), a `Categorical` over (B, Y)."""
-
-    def allow_data_dependent_shapes(self):
-        self.prune = True
-
-    def labels(self, like):
-        """Every label, one-hot, outermost, to meet every image: (Y, 1, Y)."""
-        return torch.eye(self.y_dim, dtype=like.dtype, device=like.device).unsqueeze(1)
-
-    # Bounds
-
-    def negative_elbo_terms_given(self, x, y):
-        """(kl_z, rec) of each image with its label known, one sample z ~ q(z|x, y).
-
-        Args:
-            x: (B, D).
-            y: one-hot labels (…, B or 1, Y), which broadcast against the images.
-        Returns:
-            kl_z, rec: (…, B) each.
-        """
-        z, kl_z = sample_and_kl(self.posterior(x, y), self.prior())
-        return kl_z, -self.likelihood(z, y).log_prob(x)
-
-    def negative_elbo_terms(self, x):
-        """(kl_z, kl_y, rec) of each image, (B,) each, the label summed out."""
-        label = self.label_posterior(x)
-        q = label.probs  # (B, Y)
-        kl_z, rec = self._terms_by_label(x, q)  # (B, Y)
-        return (q * kl_z).sum(-1), label.kl_to_uniform(), (q * rec).sum(-1)
-
-    def _terms_by_label(self, x, q):
-        """(kl_z, rec) of each image with each label, (B, Y) each; 0 for a label that is pruned."""
-        if self.prune:
-            pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
-            if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
-                # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
-                image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
-                terms = self.negative_elbo_terms_given(x[image], F.one_hot(label, self.y_dim).to(x))
-                return [torch.zeros_like(q).index_put((*pairs.T,), t[: len(pairs)]) for t in terms]
-        return [term.T for term in self.negative_elbo_terms_given(x, self.labels(x))]  # (Y, B)
-
-    def negative_elbo_bound(self, x):
-        """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.
-
-        Args:
-            x: (B, D).
-        Returns:
-            nelbo, kl_z, kl_y, rec: scalars, averaged over the batch.
-        """
-        kl_z, kl_y, rec = (term.mean() for term in self.negative_elbo_terms(x))
-        return kl_z + kl_y + rec, kl_z, kl_y, rec
-
-    def importance_terms(self, x, samples):
-        """As for any model, of M samples for each label, which the prior weighs alike: (M·Y, B)."""
-        terms = super().importance_terms(x, samples, self.labels(x))  # (M, Y, B)
-        return tuple(term.flatten(0, 1) for term in terms)
-
-    # Sampling
-
-    def sample_y(self, batch):
-        """Labels from the prior, one-hot (batch, Y)."""
-        y = torch.randint(self.y_dim, (batch,), device=self.steps_taken.device)
-        return F.one_hot(y, self.y_dim).float()
-
-    def sample_sigmoid(self, batch):
-        """Mean pixels at z and y from their priors, (batch, D)."""
-        return self.compute_sigmoid_given(self.sample_z(batch), self.sample_y(batch))
-
-    def sample_x(self, batch):
-        """Images from the model, (batch, D)."""
-        return self.sample_x_given(self.sample_z(batch), self.sample_y(batch))
-
-
-class StandardNormalPrior:
-    """p(z) = N(0, I), for a model with z_dim; every checkpoint carries its two constants."""
-
-    def _init_prior(self):
-        self.z_prior_m = nn.Parameter(torch.zeros(1), requires_grad=False)
-        self.z_prior_v = nn.Parameter(torch.ones(1), requires_grad=False)
-
-    @property
-    def z_prior(self):
-        """The prior's mean and variance, (1,) each."""
-        return self.z_prior_m, self.z_prior_v
-
-    def prior(self):
-        """p(z), a `DiagonalGaussian` over (Z,)."""
-        return DiagonalGaussian(*(t.expand(self.z_dim) for t in self.z_prior))

@@ -77,6 +77,19 @@ def dimensions(default):
     )
 
 
+def components(default):
+    """The flag --k."""
+    return Flag(
+        "k",
+        "mixture components",
+        type=number(int, 1, 100_000),
+        default=default,
+        names=IN_NAME,
+        written=lambda k: f"k={k:03d}",
+        argument="k",
+    )
+
+
 BETA = Flag(
     "beta",
     "weight of kl in the loss, rec + β·kl",
@@ -104,19 +117,7 @@ _ENTRIES = (
         "codebase.models.gmvae:GMVAE",
         "likelihood",
         20_000,
-        (
-            dimensions(10),
-            Flag(
-                "k",
-                "mixture components",
-                type=number(int, 1, 100_000),
-                default=500,
-                names=IN_NAME,
-                written=lambda k: f"k={k:03d}",
-                argument="k",
-            ),
-            BETA,
-        ),
+        (dimensions(10), components(500), BETA),
         "gmvae",
     ),
     Entry(

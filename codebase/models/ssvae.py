@@ -2,11 +2,13 @@
 
 import math
 
+from torch.nn import Sequential, Sigmoid, Softmax
 from torch.nn import functional as F
 
 from codebase.models import nns
-from codebase.models.base import SemiSupervisedModel, StandardNormalPrior
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian
+from codebase.models.priors import StandardNormalPrior
+from codebase.models.semisupervised import SemiSupervisedModel
 
 
 class SSVAE(StandardNormalPrior, SemiSupervisedModel):
@@ -73,6 +75,14 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
     def label_posterior(self, x):
         """q(y|x): (B, 784) → a `Categorical` over (B, Y)."""
         return Categorical(self.cls(x))
+
+    def networks(self):
+        """Encoder, decoder and classifier, the last two with the probabilities as outputs."""
+        return {
+            "encoder": self.enc.net,
+            "decoder": Sequential(*self.dec.net, Sigmoid()),
+            "classifier": Sequential(*self.cls.net, Softmax(-1)),
+        }
 
     def negative_elbo_bound_given(self, x, y):
         """−ELBO(x, y) = KL(q(z|x, y) ‖ p(z)) − E_q[log p(x|z, y)] − log p(y), a scalar.

@@ -1,8 +1,11 @@
 """The variational autoencoder (Kingma & Welling, 2014), with β (Higgins et al., 2017)."""
 
+from torch.nn import Sequential, Sigmoid
+
 from codebase.models import nns
-from codebase.models.base import LatentVariableModel, StandardNormalPrior
+from codebase.models.base import LatentVariableModel
 from codebase.models.distributions import Bernoulli, DiagonalGaussian
+from codebase.models.priors import StandardNormalPrior
 
 
 class VAE(StandardNormalPrior, LatentVariableModel):
@@ -40,3 +43,7 @@ class VAE(StandardNormalPrior, LatentVariableModel):
     def likelihood(self, z):
         """p(x|z): latents (…, Z) → a `Bernoulli` over (…, 784)."""
         return Bernoulli(self.dec(z))
+
+    def networks(self):
+        """Encoder, to m and softplus⁻¹ v, and decoder, to the pixels' probabilities."""
+        return {"encoder": self.enc.net, "decoder": Sequential(*self.dec.net, Sigmoid())}

@@ -7,7 +7,9 @@ import torch
 
 from codebase.evaluation.bounds import image_terms
 from codebase.evaluation.numbers import Number
+from codebase.models.base import LatentVariableModel
 from codebase.report.numbers import hundredths
+from codebase.report.recorded import Runs
 
 NAMES = "nelbo", "kl", "rec"
 
@@ -23,18 +25,18 @@ class Pair:
     """
 
     run: int
-    vae: dict
-    gmvae: dict
-    difference: dict
+    vae: dict[str, Number]
+    gmvae: dict[str, Number]
+    difference: dict[str, Number]
     better: float
 
     @property
-    def unpaired_se(self):
+    def unpaired_se(self) -> float:
         """What the nelbo's difference would have for a standard error on different images."""
         return math.hypot(self.vae["nelbo"].se, self.gmvae["nelbo"].se)
 
 
-def pairs(vaes, gmvaes, x, device):
+def pairs(vaes: Runs, gmvaes: Runs, x: torch.Tensor, device: torch.device) -> list[Pair]:
     """A `Pair` for every run id whose two checkpoints are on disk.
 
     Args:
@@ -50,7 +52,7 @@ def pairs(vaes, gmvaes, x, device):
     return found
 
 
-def pair(run, vae, gmvae, x):
+def pair(run: int, vae: LatentVariableModel, gmvae: LatentVariableModel, x: torch.Tensor) -> Pair:
     """Both models on the images x, (N, 784) in {0, 1}, with the same noise for z."""
     ours, theirs = _terms(vae, x), _terms(gmvae, x)
     difference = ours - theirs
@@ -58,7 +60,7 @@ def pair(run, vae, gmvae, x):
     return Pair(run, _numbers(ours), _numbers(theirs), _numbers(difference), better)
 
 
-def over_seeds(found, name="nelbo"):
+def over_seeds(found: list[Pair], name: str = "nelbo") -> Number | None:
     """Mean of the pairs' differences and its standard error over the pairs; None without any."""
     values = [pair.difference[name].value for pair in found]
     return Number.of(values) if values else None
@@ -74,7 +76,7 @@ def _numbers(terms):
     return {name: Number.of(row) for name, row in zip(NAMES, terms, strict=True)}
 
 
-def reading(found):
+def reading(found: list[Pair]) -> str:
     """What the pairs say, in words."""
     mean = over_seeds(found)
     n = len(found)

@@ -1,10 +1,12 @@
 """The rows of the assignment's tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codebase.evaluation.numbers import Number
 from codebase.evaluation.reference import BANDS, verdict
 from codebase.evaluation.tables import text
+from codebase.report.recorded import Runs
 
 BOUNDS = "nelbo", "kl", "rec", "iwae-1", "iwae-10", "iwae-100", "iwae-1000"
 
@@ -22,21 +24,21 @@ class Row:
     """
 
     name: str
-    values: dict
+    values: dict[str, float]
     mean: Number | None
     noise: float | None
-    band: tuple | None
+    band: tuple[float, float] | None
     elsewhere: Number | None = None
 
     @property
-    def inside(self):
+    def inside(self) -> int | None:
         """How many runs lie inside the band; None where there is none."""
         if self.band is None:
             return None
         return sum(verdict(value, self.band) == "in" for value in self.values.values())
 
 
-def rows(key, runs, group, names, comparable):
+def rows(key: str, runs: Runs, group: str, names: Sequence[str], comparable: bool) -> list[Row]:
     """A `Row` for every name.
 
     Args:
@@ -58,7 +60,7 @@ def rows(key, runs, group, names, comparable):
     ]
 
 
-def cells(row, wanted):
+def cells(row: Row, wanted: int) -> list[str | None]:
     """What a table shows of a row: mean ± s.e., runs, and with a band that and the runs inside."""
     n = len(row.values)
     band = [f"{row.band[0]:g} ± {row.band[1]:g}", f"{row.inside} of {n}"] if row.band else ["", ""]
@@ -67,14 +69,21 @@ def cells(row, wanted):
     return [row.name, band[0], mean, f"{n} of {wanted}", band[1] if n else "", noise]
 
 
-def hundredths(number):
+def hundredths(number: Number) -> str:
     """A Number in two decimals, as numbers are that stand in one column to be compared."""
     return _fixed(number, 2)
 
 
-def tenths(number):
+def tenths(number: Number | None) -> str | None:
     """A Number in one decimal; None for None."""
     return None if number is None else _fixed(number, 1)
+
+
+def short(number: Number | None) -> str:
+    """A Number's value in three digits, from 100 on in one decimal; "?" for None."""
+    if number is None:
+        return "?"
+    return f"{number.value:.3g}" if abs(number.value) < 100 else f"{number.value:.1f}"
 
 
 def _fixed(number, digits):
@@ -82,7 +91,7 @@ def _fixed(number, digits):
     return f"{number.value:.{digits}f}{se}".replace("-", "−")
 
 
-def record(row):
+def record(row: Row) -> dict:
     """The row for results.json."""
     return {
         "values": row.values,

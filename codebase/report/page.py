@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -11,7 +12,7 @@ TEMPLATE = Path(__file__).with_name("page.html")
 MISSING = "missing"
 
 
-def table(heading, rows):
+def table(heading: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str:
     """A table in Markdown; its first column is left-aligned, the others right-aligned.
 
     Args:
@@ -26,18 +27,18 @@ def _cell(text):
     return MISSING if text is None else plain(text)
 
 
-def plain(text):
+def plain(text: object) -> str:
     """Text that means nothing to Markdown and HTML; it may come from a file."""
     return re.sub(r"[<>&|`\[\]\\\n]", " ", str(text))
 
 
-def picture(path, caption):
+def picture(path: Path | None, caption: str) -> str:
     """A picture in Markdown with its caption, and what stands in its place if there is none."""
     caption = plain(caption)
     return f"![{caption}]({path.name})\n\n*{caption}.*" if path else f"*{MISSING}: {caption}.*"
 
 
-def html(text, folder):
+def html(text: str, folder: Path) -> str:
     """A page of HTML that needs no other file and no network.
 
     Args:

@@ -4,9 +4,13 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from codebase.errors import UserError
+from codebase.evaluation.numbers import Number
 from codebase.evaluation.summary import numbers, over_runs
 from codebase.files import checkpoints, records
+from codebase.models.base import LatentVariableModel
 from codebase.runs.saved import open_run
 from codebase.runs.settings import run_name
 
@@ -67,7 +71,7 @@ EXPERIMENTS = {
 } | {f"beta={beta:g}": _vae(beta) for beta in BETAS if beta != 1}
 
 
-def of_beta(beta):
+def of_beta(beta: float) -> str:
     """The key in EXPERIMENTS of the VAE with that β."""
     return "vae" if beta == 1 else f"beta={beta:g}"
 
@@ -84,19 +88,19 @@ class Recorded:
     id: int
     name: str
     iter_max: int
-    numbers: dict
+    numbers: dict[str, dict[str, Number]]
     content: dict
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
         """Where its files lie."""
         return checkpoints.ROOT / self.name
 
-    def number(self, group, name):
+    def number(self, group: str, name: str) -> Number | None:
         """One of its numbers; None if it was not taken."""
         return self.numbers.get(group, {}).get(name)
 
-    def model(self, device):
+    def model(self, device: torch.device) -> LatentVariableModel | None:
         """The trained model; None if its checkpoint is not on disk.
 
         Raises:
@@ -112,30 +116,32 @@ class Runs:
     """The finished runs of an experiment, and of those that are not there, the reason why."""
 
     experiment: Experiment
-    found: list
-    missing: dict  # {run id: reason}
+    found: list[Recorded]
+    missing: dict[int, str]
 
     @property
-    def wanted(self):
+    def wanted(self) -> int:
         """How many runs there should be."""
         return len(self.found) + len(self.missing)
 
-    def numbers(self, group, name):
+    def numbers(self, group: str, name: str) -> list[Number]:
         """One number of every run that has it."""
         numbers = (run.number(group, name) for run in self.found)
         return [number for number in numbers if number is not None]
 
-    def mean(self, group, name):
+    def mean(self, group: str, name: str) -> tuple[Number | None, float | None]:
         """Mean and standard error over the runs, and one run's noise; None, None without runs."""
         values = self.numbers(group, name)
         return over_runs(values) if values else (None, None)
 
-    def lacks_iwae(self):
+    def lacks_iwae(self) -> bool:
         """Whether a finished run was not evaluated with the IWAE bounds that are wanted."""
         return self.experiment.iwae and any(not r.number("subset", "iwae-1") for r in self.found)
 
 
-def read(experiment, runs, dataset, sha256, iter_max=None):
+def read(
+    experiment: Experiment, runs: int, dataset: str, sha256: str, iter_max: int | None = None
+) -> Runs:
     """What is on disk of runs 0 … runs − 1 of an experiment.
 
     Args:

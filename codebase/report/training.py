@@ -4,14 +4,17 @@ import contextlib
 import signal
 import subprocess
 import sys
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from codebase.errors import UserError
+from codebase.report.recorded import Experiment, Runs
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def train_missing(runs, again, args, dataset):
+def train_missing(runs: Runs, again: Callable[[], Runs], args: Namespace, dataset: str) -> None:
     """Trains the runs of an experiment that are missing, then evaluates what was not.
 
     Args:
@@ -29,7 +32,7 @@ def train_missing(runs, again, args, dataset):
         _call(command(runs.experiment, args, dataset, train=0))
 
 
-def command(experiment, args, dataset, train):
+def command(experiment: Experiment, args: Namespace, dataset: str, train: int) -> list[str]:
     """The command line that trains (or with train 0 evaluates) every run of an experiment.
 
     Runs that are finished already are the script's to leave alone.

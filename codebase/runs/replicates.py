@@ -5,7 +5,8 @@ from argparse import Namespace
 from dataclasses import replace
 from itertools import groupby
 
-from codebase.engine.stack import NotStackable, StackedSession
+from codebase.engine.stack import NotStackable
+from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
 from codebase.evaluation.summary import numbers, summary
 from codebase.runs import ranks

@@ -11,6 +11,7 @@ from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
+from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.tasks.likelihood import (
@@ -59,7 +60,7 @@ def report(run, model):
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
-        warn_of_collapse(groups["subset"]["kl_z"].value < 0.1)
+        warn_of_collapse(collapsed(groups["subset"]["kl_z"].value, None, model.z_dim))
         pictures["digits of every class"] = partial(_draw, run, model, x)
         pictures["latents in the log"] = partial(log_latents, run, model)
     run.finish(groups, pictures, confusion=confusion.tolist())

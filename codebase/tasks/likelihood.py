@@ -8,7 +8,9 @@ from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
-from codebase.evaluation.bounds import active_units, codes, full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.codes import active_units, codes
+from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.runs.pictures import failures, warn
@@ -48,7 +50,7 @@ def report(run, model):
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
+    warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
     pictures = {
         "samples and reconstructions": partial(_draw, run, model, x),
         "latents in the log": partial(log_latents, run, model),

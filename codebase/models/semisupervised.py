@@ -1,0 +1,105 @@
+"""What follows from a prior, a posterior and a likelihood where most labels are unknown."""
+
+import abc
+
+import torch
+from torch.nn import functional as F
+
+from codebase.models.base import Abilities, LatentVariableModel
+from codebase.models.distributions import sample_and_kl
+
+
+class SemiSupervisedModel(LatentVariableModel):
+    """A latent variable model with a label y beside z, summed out where it is not known.
+
+    `posterior(x, y)` and `likelihood(z, y)` take one-hot labels (…, B or 1, Y) that broadcast
+    against the images, labels outermost; p(y) = 1/Y. A trained classifier leaves most labels less
+    than a float can tell from nothing; with `prune` an image meets only the others.
+
+    Attributes:
+        gen_weight: weight of the mean −ELBO in the loss.
+    """
+
+    gen_weight = 1
+    prune = False
+
+    @property
+    def abilities(self):
+        """Where the generative terms do not weigh, the classifier alone is trained."""
+        if self.gen_weight == 0:
+            return Abilities(classifier=True)
+        return Abilities(bounds=True, reconstructions=True, samples=True, classifier=True)
+
+    @abc.abstractmethod
+    def label_posterior(self, x):
+        """q(y|x), a `Categorical` over (B, Y)."""
+
+    def allow_data_dependent_shapes(self):
+        self.prune = True
+
+    def labels(self, like):
+        """Every label, one-hot, outermost, to meet every image: (Y, 1, Y)."""
+        return torch.eye(self.y_dim, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+    # Bounds
+
+    def negative_elbo_terms_given(self, x, y):
+        """(kl_z, rec) of each image with its label known, one sample z ~ q(z|x, y).
+
+        Args:
+            x: (B, D).
+            y: one-hot labels (…, B or 1, Y), which broadcast against the images.
+        Returns:
+            kl_z, rec: (…, B) each.
+        """
+        z, kl_z = sample_and_kl(self.posterior(x, y), self.prior())
+        return kl_z, -self.likelihood(z, y).log_prob(x)
+
+    def negative_elbo_terms(self, x):
+        """(kl_z, kl_y, rec) of each image, (B,) each, the label summed out."""
+        label = self.label_posterior(x)
+        q = label.probs  # (B, Y)
+        kl_z, rec = self._terms_by_label(x, q)  # (B, Y)
+        return (q * kl_z).sum(-1), label.kl_to_uniform(), (q * rec).sum(-1)
+
+    def _terms_by_label(self, x, q):
+        """(kl_z, rec) of each image with each label, (B, Y) each; 0 for a label that is pruned."""
+        if self.prune:
+            pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
+            if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
+                # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
+                image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
+                terms = self.negative_elbo_terms_given(x[image], F.one_hot(label, self.y_dim).to(x))
+                return [torch.zeros_like(q).index_put((*pairs.T,), t[: len(pairs)]) for t in terms]
+        return [term.T for term in self.negative_elbo_terms_given(x, self.labels(x))]  # (Y, B)
+
+    def negative_elbo_bound(self, x):
+        """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.
+
+        Args:
+            x: (B, D).
+        Returns:
+            nelbo, kl_z, kl_y, rec: scalars, averaged over the batch.
+        """
+        kl_z, kl_y, rec = (term.mean() for term in self.negative_elbo_terms(x))
+        return kl_z + kl_y + rec, kl_z, kl_y, rec
+
+    def importance_terms(self, x, samples):
+        """As for any model, of M samples for each label, which the prior weighs alike: (M·Y, B)."""
+        terms = super().importance_terms(x, samples, self.labels(x))  # (M, Y, B)
+        return tuple(term.flatten(0, 1) for term in terms)
+
+    # Sampling
+
+    def sample_y(self, batch):
+        """Labels from the prior, one-hot (batch, Y)."""
+        y = torch.randint(self.y_dim, (batch,), device=self.steps_taken.device)
+        return F.one_hot(y, self.y_dim).float()
+
+    def sample_sigmoid(self, batch):
+        """Mean pixels at z and y from their priors, (batch, D)."""
+        return self.compute_sigmoid_given(self.sample_z(batch), self.sample_y(batch))
+
+    def sample_x(self, batch):
+        """Images from the model, (batch, D)."""
+        return self.sample_x_given(self.sample_z(batch), self.sample_y(batch))

@@ -1,0 +1,284 @@
+"""One contract for every model of the catalogue, and the page that says how to add one."""
+
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from conftest import ROOT
+from tqdm import tqdm
+
+from codebase.data import subsets
+from codebase.data.batches import Batches, as_pixels, one_hot, seeded_generator
+from codebase.engine.randomness import seeded
+from codebase.engine.session import Session
+from codebase.engine.stacked_session import StackedSession
+from codebase.files import checkpoints, records
+from codebase.models.catalogue import CATALOGUE
+from codebase.runs.saved import open_run
+from codebase.train import loop
+
+quiet = partial(tqdm, disable=True)
+SMALL = {"z": 3, "k": 4}  # of the flags that have them
+EVERY = pytest.mark.parametrize("name", CATALOGUE)
+PAGE = ROOT / "docs" / "models.md"
+
+
+def values_of(name):
+    """Its flags at their defaults, but for small sizes."""
+    values = {flag.name: flag.default for flag in CATALOGUE[name].flags}
+    return values | {k: v for k, v in SMALL.items() if k in values}
+
+
+def built(name, seed=0, run="run"):
+    torch.manual_seed(seed)
+    return CATALOGUE[name].build(values_of(name), run)
+
+
+def minibatch(model, digits, n=6):
+    """What model.loss takes: n images, and of a model with a classifier ten labelled ones."""
+    generator = seeded_generator(0)
+    x = as_pixels(digits.train_x[:n], model.abilities.pixels, generator)
+    if not model.abilities.classifier:
+        return (x,)
+    xl = as_pixels(digits.train_x[20:30], model.abilities.pixels, generator)
+    return x, xl, one_hot(digits.train_y[20:30])
+
+
+def session(name, digits, seed=0, **options):
+    model = built(name, seed, f"run{seed}")
+    loader = Batches(digits.train_x[:150], digits.train_y[:150], 60, seeded_generator(seed))
+    labelled = subsets.labelled(digits) if model.abilities.classifier else None
+    y_status = "none" if labelled is None else "semisup"
+    return Session(model, loader, labelled, "cpu", None, y_status, **options)
+
+
+def weights(model):
+    return {key: t.clone() for key, t in model.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@EVERY
+def test_distributions_have_the_shapes_they_should(name, digits):
+    model = built(name)
+    x, *_ = minibatch(model, digits)
+    y = [model.labels(x)] if model.y_dim else []
+    before = (model.y_dim,) if y else ()
+    q, p = model.posterior(x, *y), model.prior()
+    assert q.mean.shape == (*before, 6, model.z_dim)
+    z = q.rsample((2,))
+    assert z.shape == (2, *before, 6, model.z_dim)
+    assert q.log_prob(z).shape == p.log_prob(z).shape == z.shape[:-1]
+    drawn = model.likelihood(z, *y)
+    assert drawn.mean.shape == drawn.sample().shape == (*z.shape[:-1], 784)
+    assert drawn.log_prob(x).shape == z.shape[:-1]
+    assert p.rsample((5,)).shape == (5, model.z_dim)
+    assert p.mean.shape == p.variance.shape == (model.z_dim,)
+    assert all(term.shape == (6,) for term in model.negative_elbo_terms(x))
+
+
+@EVERY
+def test_gradients_reach_every_trained_parameter_and_no_other(name, digits):
+    model = built(name)
+    batch = minibatch(model, digits)
+    players = model.players()
+    trained = {id(p) for own in players.values() for p in own}
+    for player in players:
+        asked = {} if len(players) == 1 else {"player": player}
+        loss, _ = model.loss(*batch, **asked)
+        loss.backward()
+    for key, p in model.named_parameters():
+        assert (p.grad is not None and bool((p.grad != 0).any())) == (id(p) in trained), key
+
+
+@EVERY
+def test_costs_add_up_and_do_not_depend_on_the_size_of_the_batch(name, digits):
+    model = built(name).double()
+    x, *_ = minibatch(model, digits)
+    x = x.double()
+    with seeded(1):
+        nelbo, *terms = model.negative_elbo_bound(x)
+    assert nelbo.item() == pytest.approx(sum(t.item() for t in terms), rel=1e-12)
+    with seeded(1):
+        each = sum(model.negative_elbo_terms(x))
+    assert nelbo.item() == pytest.approx(each.mean().item(), rel=1e-12)
+    # Twice the images, whose noise is not the same: the mean stays, within its own noise.
+    with seeded(2):
+        once, twice = (
+            torch.stack([model.negative_elbo_bound(some)[0] for _ in range(60)])
+            for some in (x, torch.cat([x, x]))
+        )
+    se = (once.var() / 60 + twice.var() / 60).sqrt()
+    assert abs(once.mean() - twice.mean()) < 5 * se
+
+
+@EVERY
+def test_the_importance_weighted_bound_is_tighter(name, digits):
+    model = built(name)
+    x, *_ = minibatch(model, digits)
+    with seeded(1):
+        loose, tight = (
+            torch.stack([model.negative_iwae_bound(x, m)[0] for _ in range(30)]) for m in (1, 20)
+        )
+        nelbo = torch.stack([model.negative_elbo_bound(x)[0] for _ in range(30)])
+    assert tight.mean() < loose.mean()
+    assert tight.mean() < nelbo.mean()
+
+
+@EVERY
+def test_the_same_seed_gives_the_same_bits(name, digits, here):
+    found = []
+    for _ in range(2):
+        own = session(name, digits)
+        torch.manual_seed(4)
+        loop(own, quiet, 5)
+        found.append(weights(own.model))
+    assert same(*found)
+
+
+@EVERY
+def test_an_interrupted_training_ends_with_the_same_bits(name, digits, here):
+    whole = session(name, digits)
+    loop(whole, quiet, 7)
+    for iter_max in (2, 7):
+        piece = session(name, digits, state_path=here / "resume.pt")
+        loop(piece, quiet, iter_max)
+    assert same(weights(whole.model), weights(piece.model))
+
+
+@EVERY
+def test_seeds_are_trained_as_one(name, digits, here):
+    together = [session(name, digits, seed) for seed in range(2)]
+    before = [weights(own.model) for own in together]
+    done = loop(StackedSession(together), quiet, 2)
+    assert (done.step, done.models) == (2, 2)
+    assert not any(same(old, weights(own.model)) for old, own in zip(before, together, strict=True))
+
+
+@EVERY
+def test_a_saved_model_opens_by_its_record_with_the_same_numbers(name, digits, here):
+    model = built(name)
+    path = checkpoints.model_path("run", 3)
+    path.parent.mkdir(parents=True)
+    checkpoints.save(path, model.state_dict())
+    identity = {"model": name, **values_of(name), "data": "digits", "seed": 0}
+    records.write(path.with_name("flags.json"), identity)
+    opened = open_run("run")
+    assert (opened.kind, type(opened.model)) == (name, type(model))
+    assert opened.settings == values_of(name)
+    x, *_ = minibatch(model, digits)
+    with seeded(1):
+        expected = model.negative_elbo_bound(x)
+    with seeded(1):
+        assert all(map(torch.equal, opened.model.negative_elbo_bound(x), expected))
+
+
+@EVERY
+def test_images_are_drawn(name, digits):
+    model = built(name)
+    with seeded(3):
+        x = model.sample_x(9)
+    assert x.shape == (9, 784)
+    if model.abilities.pixels == "binary":
+        assert set(x.unique().tolist()) == {0, 1}
+
+
+@EVERY
+def test_one_iteration_through_the_command_line(name, run):
+    flags = [f"--{flag}={value}" for flag, value in SMALL.items() if flag in values_of(name)]
+    done = run("run.py", name, *flags, "--dataset", "digits", "--iter_max", 1)
+    assert done.returncode == 0, done.stderr
+    assert f"model={name}_" in done.stdout
+
+
+def test_a_script_s_run_is_the_catalogue_s(run, tmp_path):
+    """run_vae.py and run.py vae: the same folder and bits."""
+    found = []
+    for script in (("run_vae.py",), ("run.py", "vae")):
+        cwd = tmp_path / script[0]
+        cwd.mkdir()
+        done = run(*script, "--dataset", "digits", "--iter_max", 2, "--threads", 1, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        (path,) = cwd.glob("checkpoints/*/model-00002.pt")
+        found.append((path.parent.name, torch.load(path, weights_only=True)))
+    (name, expected), (other, state) = found
+    assert name == other
+    assert same(expected, state)
+
+
+def test_the_list_is_the_catalogue_and_needs_no_torch(tmp_path):
+    code = f"""
+import runpy, sys
+sys.argv, sys.path[0] = ["run.py", "--list"], {str(ROOT)!r}
+runpy.run_path({str(ROOT / "run.py")!r}, run_name="__main__")
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(CATALOGUE)
+    for line, entry in zip(lines, CATALOGUE.values(), strict=True):
+        assert entry.line in line
+        assert entry.source in line
+
+
+def test_an_unknown_name_is_said_in_a_sentence(run):
+    done = run("run.py", "wae")
+    assert done.returncode == 2
+    assert "There is no model 'wae'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# The page
+
+
+def test_the_page_has_a_row_for_every_model():
+    text = PAGE.read_text(encoding="utf-8")
+    table = text[text.index("<!-- models -->") : text.index("<!-- end of models -->")]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{e.name}` | {e.line} | {e.source} |" for e in CATALOGUE.values()]
+
+
+def test_a_model_is_added_as_the_page_says(tmp_path):
+    """Its three blocks put where they say, in a copy of the project: it trains, its tests pass."""
+    project = tmp_path / "project"
+    for part in ("codebase", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, project / part, ignore=ignored)
+    for part in ("run.py", "pyproject.toml"):
+        shutil.copy(ROOT / part, project / part)
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n# (\S+?)(, [^\n]*)?\n(.*?)```", text, re.DOTALL)
+    assert [path for path, *_ in blocks] == [
+        "codebase/models/vamp.py",
+        "codebase/models/catalogue.py",
+        "tests/test_vamp.py",
+    ]
+    for path, where, code in blocks:
+        target = project / path
+        if where:
+            before, end, after = target.read_text("utf-8").partition(")\nCATALOGUE = ")
+            assert after
+            code = before + code + end + after
+        target.write_text(code, encoding="utf-8")
+    command = [sys.executable, "run.py", "vamp", "--dataset", "digits", "--iter_max", "2"]
+    done = subprocess.run([*command, "--k", "5"], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (project / "checkpoints" / "model=vamp_z=10_k=005_run=0000_data=digits").is_dir()
+    tests = [
+        "tests/test_vamp.py",
+        "tests/test_catalogue.py",
+        "-k",
+        "vamp and (prior or gradients or record)",
+    ]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", *tests]
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
