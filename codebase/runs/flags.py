@@ -118,14 +118,14 @@ DATA = (
     Flag(
         "dataset",
         "auto: MNIST if it is on disk or can be downloaded, else the small digits that come with "
-        "scikit-learn",
+        "scikit-learn; custom: images of your own, in files like MNIST's",
         default="auto",
-        choices=("auto", "mnist", "fashion", "kmnist", "digits"),
+        choices=("auto", "mnist", "fashion", "kmnist", "digits", "custom"),
         names=NEUTRAL,  # what "auto" comes to is recorded in its place, as "data"
     ),
     Flag(
         "data_dir",
-        "folder that holds or receives MNIST/raw and its like",
+        "folder that holds the files, or receives MNIST/raw and its like",
         default="data",
         names=NEUTRAL,
     ),

@@ -13,6 +13,7 @@ from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.runs.pictures import failures, warn
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
@@ -50,9 +51,11 @@ def report(run, model):
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
     warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
-    _draw(run, model, x)
-    log_latents(run, model)
-    run.finish({"subset": subset, "test": full}, active_units=active)
+    pictures = {
+        "samples and reconstructions": partial(_draw, run, model, x),
+        "latents in the log": partial(log_latents, run, model),
+    }
+    run.finish({"subset": subset, "test": full}, pictures, active_units=active)
     draw_figures(run, model)
 
 
@@ -72,13 +75,18 @@ def _draw(run, model, x):
 
 
 def draw_figures(run, model):
-    """With --figures 1, what run_figures.py draws."""
+    """With --figures 1, what run_figures.py draws; a warning if it cannot be."""
     if run.args.figures:
-        from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
+        failed = failures({"figures": partial(_draw_figures, run, model)})
+        warn(failed, f"python run_figures.py {run.name} draws them")
 
-        others = book.other_datasets(run.dataset.name, run.args.data_dir)
-        study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
-        book.draw(study, run.folder.output / "figures")
+
+def _draw_figures(run, model):
+    from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
+
+    others = book.other_datasets(run.dataset.name, run.args.data_dir)
+    study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
+    book.draw(study, run.folder.output / "figures")
 
 
 def warn_of_collapse(collapsed):
@@ -105,6 +113,7 @@ def log_latents(run, model):
     every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
     found = codes(model, subsets.test_images(run.dataset, model.abilities.pixels)[every])
     x, y = grey(run.dataset.test_x[every]), run.dataset.test_y[every]
+    y = y if run.dataset.labelled else None
     run.writer.add_latents(found, x, y, run.args.iter_max)
 
 
