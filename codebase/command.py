@@ -5,8 +5,8 @@ import importlib
 import signal
 import sys
 
+from codebase.catalogue import CATALOGUE, entry_of
 from codebase.errors import UserError
-from codebase.models.catalogue import CATALOGUE, entry_of
 from codebase.runs import ranks
 from codebase.runs.flags import complain, parser_of
 

@@ -1,5 +1,6 @@
 """The numbers behind the figures, as pure functions: kl by dimension, clusters, calibration."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +55,7 @@ def mixture_kl_terms(z, m, v, prior_m, prior_v):
 
 
 def _log_normal_1d(x, m, v):
-    return -0.5 * ((x - m).square() / v + v.log() + ut.LOG_2PI)
+    return -0.5 * ((x - m).square() / v + v.log() + math.log(2 * math.pi))
 
 
 def nearest_component(z, prior_m, prior_v):

@@ -138,6 +138,8 @@ class Bernoulli(Distribution):
 
     def log_prob(self, value):
         """Σ_d log Bernoulli(value_d; σ(logits_d)): (…, D) in {0, 1} → (…)."""
+        if value.shape != self.logits.shape:  # a solution's function may not broadcast
+            value = value.expand_as(self.logits)
         return ut.log_bernoulli_with_logits(value, self.logits)
 
     def entropy(self):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from codebase.catalogue import Entry
 from codebase.data import datasets
 from codebase.engine import cores
 from codebase.engine.devices import device
@@ -13,7 +14,6 @@ from codebase.engine.precision import resolve
 from codebase.errors import UserError
 from codebase.evaluation.reference import BANDS
 from codebase.flag import IF_CHANGED, NEUTRAL
-from codebase.models.catalogue import Entry
 from codebase.runs import ranks
 
 
