@@ -7,8 +7,8 @@ from pathlib import Path
 from codebase.errors import UserError
 from codebase.evaluation.summary import numbers, over_runs
 from codebase.files import checkpoints, records
-from codebase.runs.settings import run_name
 from codebase.runs.saved import open_run
+from codebase.runs.settings import run_name
 
 BETAS = 0.1, 0.5, 1.0, 2.0, 4.0, 10.0
 Z, K = 10, 500  # of the VAE and the GMVAE, as their scripts have them
