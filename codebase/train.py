@@ -130,7 +130,7 @@ def loop(
             checkpoint = stopped or i == iter_max or i % iter_save == 0
             if checkpoint or i % LOOK_EVERY == 0:
                 latest = session.look(i)
-                bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in latest.items()})
+                bar.set_postfix(_in_short(latest))
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
@@ -146,6 +146,16 @@ def loop(
     if session.failure:
         raise session.failure
     return Trained(i, i - session.start, clock.seconds, session.models)
+
+
+def _in_short(summaries):
+    """What the bar says: the loss and its parts. The parts' sum and the gradient are in the log."""
+    left_out = ("gen/elbo", "gen/elbo_labeled", "train/grad_norm")
+    return {
+        tag.split("/")[-1]: f"{v:.1f}" if 10 <= abs(v) < 10_000 else f"{v:.2g}"
+        for tag, v in summaries.items()
+        if tag not in left_out
+    }
 
 
 def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):

@@ -31,6 +31,7 @@ class Settings:
         dataset: loaded.
         free: how many cores are free, if that is known already.
         began: when the command did, by time.perf_counter.
+        more: how many runs this process does after it.
     """
 
     entry: Entry
@@ -42,6 +43,7 @@ class Settings:
     dataset: datasets.Dataset
     free: float | None = None
     began: float = 0.0
+    more: int = 0
 
     @property
     def seed(self):

@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from tqdm import tqdm
-
 from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
@@ -11,6 +9,7 @@ from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import active_units, codes, full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.runs import progress
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
@@ -39,7 +38,7 @@ def report(run, model):
     subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
     full = full_bounds(model, test)
     if iw := run.args.eval_iw:
-        bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
+        bar = partial(progress.over, title=f"iwae-{iw}", unit="images")
         full[f"iwae-{iw}"] = full_iwae(model, test, iw, run.settings.precision, bar)
     active = active_units(model, test)
     print(f"\n{title(run)}: nats per image, smaller is better")
