@@ -52,14 +52,14 @@ def train(
         model: `loss, summaries = model.loss(*batch)`; summaries are scalars by tag.
         train_loader: iterates (grey x in [0, 1], y), one epoch each time; a `Batches` is
             binarized on its device.
-        labeled_subset: (xl (L, 784), uint8 or in [0, 1], and one-hot yl), or `Batches` of
-            the like; looked at only if y_status is "semisup".
+        labeled_subset: (xl (L, 784), uint8 or in [0, 1], and labels yl, one-hot or not), or
+            `Batches` of the like, one-hot; looked at only if y_status is "semisup".
         device: where the model lies.
         tqdm: the progress bar's class.
         writer: a TensorBoard writer, or None.
         iter_max, iter_save: iterations in all, and between checkpoints.
         model_name: kept for the starter code's scripts; the checkpoint's folder is model.name.
-        y_status: "none": the batch is (x,); "semisup": (x, xl, yl).
+        y_status: "none": the batch is (x,); "semisup": (x, xl, yl); "fullsup": (x, one-hot y).
         reinitialize: resets every layer first.
         lr: Adam's learning rate.
         precision: of the matrix products: "fp32", "tf32" or "bf16".
@@ -74,8 +74,8 @@ def train(
     Returns:
         Trained.
     Raises:
-        UserError: a term of the loss is not finite (the checkpoints before stay), or a file
-            cannot be written or read.
+        UserError: a term of the loss is not finite (the checkpoints before stay), a file cannot
+            be written or read, or the data are no images and labels (see data.checks).
         SystemExit: after a signal.
         ValueError: an argument is out of its range.
     """
@@ -159,8 +159,8 @@ def _in_short(summaries):
 
 
 def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
-    if y_status not in ("none", "semisup"):
-        raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
+    if y_status not in ("none", "semisup", "fullsup"):
+        raise ValueError(f"y_status is 'none', 'semisup' or 'fullsup', got {y_status!r}")
     numbers = {"iter_max": iter_max, "save_every_seconds": save_every_seconds, "lr": lr}
     for name, number in numbers.items():
         if not number >= 0:
