@@ -74,8 +74,8 @@ def script(main):
 def said_in_one_line():
     """What is no mistake of the program ends it with one line, not a traceback.
 
-    Nor does it matter where the words go (see `screen.lasting`). The status is 2 for a UserError
-    and for trouble with files, 130 after Ctrl-C.
+    Nor does it matter where the words go (see `screen.lasting`). The status is 2 for a UserError,
+    for trouble with files and for a package that is not installed, 130 after Ctrl-C.
     """
     ranks.end_with_the_launcher()
     with screen.lasting():
@@ -84,6 +84,14 @@ def said_in_one_line():
         except KeyboardInterrupt:
             print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "codebase").partition(".")[0]
+            if package == "codebase":
+                raise
+            complain(
+                f"{package} is missing; python -m pip install -r requirements.txt installs it."
+            )
+            raise SystemExit(2) from None
         except (UserError, OSError) as error:
             complain(error)
             raise SystemExit(2) from None
