@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -63,3 +64,19 @@ def make_folder(path):
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
+
+
+def delete(path: Path) -> None:
+    """Deletes a file, a folder with all that is in it, or a link (not what it points to), if there.
+
+    Raises:
+        UserError: it cannot be deleted.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        where = error.filename or path
+        raise UserError(f"{where} cannot be deleted: {error.strerror or error}.") from error

@@ -28,6 +28,7 @@ def write(args: Namespace) -> None:
         torch.set_num_threads(args.threads)
     device = device_named(args.device)
     dataset = datasets.load(args.dataset, args.data_dir).to(device)
+    dataset.need_labels("the report")
     sha256 = dataset.sha256()
 
     def on_disk(key):

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from codebase import __version__
 from codebase.flag import NEUTRAL, RECORDED, Flag, number, switch
 
 THREADS = Flag(
@@ -118,14 +119,14 @@ DATA = (
     Flag(
         "dataset",
         "auto: MNIST if it is on disk or can be downloaded, else the small digits that come with "
-        "scikit-learn",
+        "scikit-learn; custom: images of your own, in files like MNIST's",
         default="auto",
-        choices=("auto", "mnist", "fashion", "kmnist", "digits"),
+        choices=("auto", "mnist", "fashion", "kmnist", "digits", "custom"),
         names=NEUTRAL,  # what "auto" comes to is recorded in its place, as "data"
     ),
     Flag(
         "data_dir",
-        "folder that holds or receives MNIST/raw and its like",
+        "folder that holds the files, or receives MNIST/raw and its like",
         default="data",
         names=NEUTRAL,
     ),
@@ -151,6 +152,9 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description, prog=None):
         super().__init__(
             prog=prog, description=description, formatter_class=_Formatter, allow_abbrev=False
+        )
+        self.add_argument(
+            "--version", action="version", version=f"{__version__}", help="print it and end"
         )
         self.flags = []
 

@@ -84,9 +84,8 @@ def _finished(runs):
     refusal, mine = None, []
     try:
         for i, folder in ((i, Folder(run)) for i, run in runs.items()):
-            if folder.args.train:
-                folder.refuse_others()
-            if folder.results_path.exists():
+            folder.refuse_others()
+            if folder.finished():
                 numbers(folder.results_path)
                 mine.append(i)
     except UserError as error:
@@ -110,7 +109,8 @@ def _train(runs, settings, task):
     )
     at_once = STACKED if settings.args.train and stacks else 1
     for first in range(0, len(runs), at_once):
-        some = runs[first : first + at_once]
+        some, more = runs[first : first + at_once], max(len(runs) - first - at_once, 0)
+        some = [replace(run, more=more) for run in some]
         names, world = ", ".join(run.name for run in some), ranks.world()
         ranks.say(f"rank {ranks.rank()} of {world}: {names}\n" if world > 1 else "\n")
         with ranks.in_one_piece():
@@ -185,8 +185,8 @@ def _say(session):
 
 def _results(runs):
     """{id: numbers} of every finished run, whichever rank's disk it lies on, by id."""
-    paths = {i: Folder(run).results_path for i, run in runs.items()}
-    mine = {i: numbers(path) for i, path in paths.items() if path.exists()}
+    folders = {i: Folder(run) for i, run in runs.items()}
+    mine = {i: numbers(f.results_path) for i, f in folders.items() if f.finished()}
     found = {i: run for some in ranks.gathered(mine) for i, run in some.items()}
     return dict(sorted(found.items()))
 

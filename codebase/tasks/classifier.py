@@ -1,5 +1,7 @@
 """A model with a classifier, trained on few labels: its accuracy, and what its nets draw."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F
 
@@ -52,22 +54,30 @@ def report(run, model):
     print(f"\n{title(run)}")
     columns = {f"test ({len(run.dataset.test_x):,} grey images)": numbers}
     print(table(columns, run.settings.bands))
-    output = run.folder.output
+    pictures = {"confusion matrix": partial(_draw_confusion, run, confusion)}
     if model.abilities.bounds:
         x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
         warn_of_collapse(collapsed(groups["subset"]["kl_z"].value, None, model.z_dim))
-        with seeded(run.settings.seed):
-            grid = class_conditional(model, COLUMNS)
-            rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
-        figures.save_grid(output / "class_conditional.png", grid, COLUMNS)
-        figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
-        log_latents(run, model)
-    figures.save_confusion(output / "confusion.png", confusion)
-    run.finish(groups, confusion=confusion.tolist())
+        pictures["digits of every class"] = partial(_draw, run, model, x)
+        pictures["latents in the log"] = partial(log_latents, run, model)
+    run.finish(groups, pictures, confusion=confusion.tolist())
     draw_figures(run, model)
+
+
+def _draw_confusion(run, confusion):
+    figures.save_confusion(run.folder.output / "confusion.png", confusion)
+
+
+def _draw(run, model, x):
+    with seeded(run.settings.seed):
+        grid = class_conditional(model, COLUMNS)
+        rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
+    output = run.folder.output
+    figures.save_grid(output / "class_conditional.png", grid, COLUMNS)
+    figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
 
 
 def class_conditional(model, columns):

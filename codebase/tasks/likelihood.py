@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from tqdm import tqdm
-
 from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
@@ -13,6 +11,8 @@ from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.runs import progress
+from codebase.runs.pictures import failures, warn
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
@@ -41,7 +41,7 @@ def report(run, model):
     subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
     full = full_bounds(model, test)
     if iw := run.args.eval_iw:
-        bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
+        bar = partial(progress.over, title=f"iwae-{iw}", unit="images")
         full[f"iwae-{iw}"] = full_iwae(model, test, iw, run.settings.precision, bar)
     active = active_units(model, test)
     print(f"\n{title(run)}: nats per image, smaller is better")
@@ -50,9 +50,11 @@ def report(run, model):
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
     warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
-    _draw(run, model, x)
-    log_latents(run, model)
-    run.finish({"subset": subset, "test": full}, active_units=active)
+    pictures = {
+        "samples and reconstructions": partial(_draw, run, model, x),
+        "latents in the log": partial(log_latents, run, model),
+    }
+    run.finish({"subset": subset, "test": full}, pictures, active_units=active)
     draw_figures(run, model)
 
 
@@ -72,13 +74,18 @@ def _draw(run, model, x):
 
 
 def draw_figures(run, model):
-    """With --figures 1, what run_figures.py draws."""
+    """With --figures 1, what run_figures.py draws; a warning if it cannot be."""
     if run.args.figures:
-        from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
+        failed = failures({"figures": partial(_draw_figures, run, model)})
+        warn(failed, f"python run_figures.py {run.name} draws them")
 
-        others = book.other_datasets(run.dataset.name, run.args.data_dir)
-        study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
-        book.draw(study, run.folder.output / "figures")
+
+def _draw_figures(run, model):
+    from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
+
+    others = book.other_datasets(run.dataset.name, run.args.data_dir)
+    study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
+    book.draw(study, run.folder.output / "figures")
 
 
 def warn_of_collapse(collapsed):
@@ -105,6 +112,7 @@ def log_latents(run, model):
     every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
     found = codes(model, subsets.test_images(run.dataset, model.abilities.pixels)[every])
     x, y = grey(run.dataset.test_x[every]), run.dataset.test_y[every]
+    y = y if run.dataset.labelled else None
     run.writer.add_latents(found, x, y, run.args.iter_max)
 
 
