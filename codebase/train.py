@@ -105,11 +105,13 @@ def loop(
     iter_save=math.inf,
     save_every_seconds=math.inf,
     on_step=None,
+    iter_eval=math.inf,
 ):
     """Takes step after step, and looks at their numbers every LOOK_EVERY of them.
 
     Args:
         session: a `Session`, or a `StackedSession`.
+        iter_eval: iterations between evaluations.
         The others as for `train`.
     Returns:
         Trained.
@@ -128,9 +130,13 @@ def loop(
 
             stopped = bool(received)  # a signal after this line stops the next step
             checkpoint = stopped or i == iter_max or i % iter_save == 0
-            if checkpoint or i % LOOK_EVERY == 0:
+            evaluation = i % iter_eval == 0 and (stopped or not checkpoint)  # which has its own
+            if checkpoint or evaluation or i % LOOK_EVERY == 0:
                 latest = session.look(i)
                 bar.set_postfix(_in_short(latest))
+                if evaluation:
+                    with clock.stopped():
+                        session.evaluate(i)
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():

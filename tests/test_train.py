@@ -13,6 +13,8 @@ from codebase import starter, train
 from codebase.data import subsets
 from codebase.data.batches import Batches, seeded_generator
 from codebase.engine import resume
+from codebase.engine.session import Session
+from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
 from codebase.evaluation.bounds import full_bounds, subset_bounds
 from codebase.files import checkpoints
@@ -160,6 +162,34 @@ def test_watching_does_not_change_the_weights(here, digits):
     watched = built("vae")
     fit(watched, digits, 6, iter_save=2, on_checkpoint=watch)
     assert same_weights(plain, watched)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_evaluating_in_between_changes_no_bit(here, digits, stacked):
+    """At every iter_eval iterations but those of checkpoints, which have a better one."""
+
+    def session(evaluated, seed):
+        def evaluate(step):
+            subset_bounds(model, x, run_iwae=False, repeats=3)
+            evaluated.append(step)
+
+        model = built("vae", seed)
+        loader = Batches(digits.train_x, digits.train_y, 97, seeded_generator(seed))
+        return Session(model, loader, None, "cpu", None, on_evaluation=evaluate)
+
+    def trained(iter_eval):
+        evaluated = []
+        sessions = [session(evaluated, seed) for seed in range(1 + stacked)]
+        own = StackedSession(sessions) if stacked else sessions[0]
+        train.loop(own, quiet, 60, iter_save=20, iter_eval=iter_eval)
+        return [s.model for s in sessions], evaluated
+
+    x, _ = subsets.test_subset(digits)
+    plain, nothing = trained(1_000)
+    watched, evaluated = trained(8)
+    assert nothing == []
+    assert evaluated == [s for s in (8, 16, 24, 32, 48, 56) for _ in watched]  # 40: a checkpoint
+    assert all(same_weights(*pair) for pair in zip(plain, watched, strict=True))
 
 
 class Exploding(VAE):

@@ -21,10 +21,12 @@ from codebase.models.adapter import adapted
 class Session:
     """A model in training: where its minibatches come from, its numbers go and its files lie.
 
-    The loop calls `begin`, then `step` and `note` at every iteration, `look` and `save` at some.
+    The loop calls `begin`, then `step` and `note` at every iteration, `look`, `evaluate` and `save`
+    at some.
 
     Args:
-        The same as for `train`.
+        on_evaluation: called with the iteration by `evaluate`.
+        The others as for `train`.
     Attributes:
         step: a `Step`, or what replays it.
         start: the iteration it goes on from.
@@ -53,9 +55,11 @@ class Session:
         graph=False,
         state_path=None,
         on_checkpoint=None,
+        on_evaluation=None,
     ):
         self.model, self.writer, self.failure = adapted(model), writer, None
-        self.state_path, self.on_checkpoint = state_path, on_checkpoint
+        self.state_path = state_path
+        self.on_checkpoint, self.on_evaluation = on_checkpoint, on_evaluation
         self.semisup = y_status == "semisup"
         classes = self.model.y_dim or CLASSES
         labelled = labeled_subset if self.semisup else None
@@ -104,6 +108,15 @@ class Session:
         (norm,) = self.plain_step.gradient_norms()
         rows = named(self.plain_step.tags, torch.stack(values).cpu())
         return self.judge(iteration, rows, norm, *self._latest, drawn)
+
+    def evaluate(self, iteration):
+        """Has the model evaluated between checkpoints, if anyone is to; training goes on as if not.
+
+        Raises:
+            UserError: the log cannot be written.
+        """
+        if self.on_evaluation:
+            self.on_evaluation(iteration)
 
     def save(self, iteration, checkpoint, stopped=False):
         """Saves the state to go on from, and at a checkpoint the weights.

@@ -66,6 +66,10 @@ class StackedSession:
         found = self._each(judge)
         return {tag: sum(row[tag] for row in found) / len(found) for tag in (found or [{}])[0]}
 
+    def evaluate(self, iteration):
+        """As `Session.evaluate`, for each."""
+        self._each(lambda session, k: session.evaluate(iteration))
+
     def save(self, iteration, checkpoint, stopped=False):
         """As `Session.save`, each in its own files."""
         moments = self.plain_step.moments()

@@ -12,7 +12,7 @@ IMPORTANCE_SAMPLES = 1, 10, 100, 1000
 SUBSET_REPEATS = 100
 
 
-def subset_bounds(model, x, run_iwae=True, least=1):
+def subset_bounds(model, x, run_iwae=True, least=1, repeats=None):
     """The assignment's protocol: each bound's mean over repeats on the binarized test subset.
 
     Args:
@@ -20,6 +20,7 @@ def subset_bounds(model, x, run_iwae=True, least=1):
         x: (100, 784) in {0, 1}.
         run_iwae: also the IWAE bounds with m = 1, 10, 100, 1000 samples, max(100 // m, least)
             repeats each.
+        repeats: of nelbo and its parts; None: the protocol's 100.
     Returns:
         {"nelbo", "kl", …, "rec": Number, "iwae-1": Number, …} in nats; the standard error is that
         of the repeats, the estimator's own noise. A solution of the assignment that has no IWAE
@@ -29,13 +30,12 @@ def subset_bounds(model, x, run_iwae=True, least=1):
     """
     _check_pixels(model, x)
     with seeded():
-        rows = _repeat(lambda: model.negative_elbo_bound(x), SUBSET_REPEATS)
+        rows = _repeat(lambda: model.negative_elbo_bound(x), repeats or SUBSET_REPEATS)
         names = ("nelbo", "kl", "rec") if rows.shape[1] == 3 else ("nelbo", "kl_z", "kl_y", "rec")
         numbers = {name: Number.of(column) for name, column in zip(names, rows.T, strict=True)}
         try:
             for m in IMPORTANCE_SAMPLES if run_iwae else ():
-                repeats = max(100 // m, least)
-                rows = _repeat(lambda m=m: model.negative_iwae_bound(x, m), repeats)
+                rows = _repeat(lambda m=m: model.negative_iwae_bound(x, m), max(100 // m, least))
                 numbers[f"iwae-{m}"] = Number.of(rows[:, 0])
         except NotImplementedError:
             print("The model's negative_iwae_bound is not implemented: no IWAE bounds.")

@@ -1,5 +1,6 @@
-"""Pictures of a script's own: grids of digits, pixel by pixel, and the confusion matrix."""
+"""Pictures of a script's own: grids of digits, pixel by pixel, confusion matrix and curves."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,11 @@ def save_confusion(path: Path, confusion: torch.Tensor) -> None:
 
     with style.styled():
         style.save(charts.confusion(confusion), path.parent, path.stem, kinds=["png"])
+
+
+def save_curves(path: Path, scalars: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+    """Draws what a training has logged, {tag: [(iteration, number), …]}, as a PNG."""
+    from codebase.figures import curves, style
+
+    with style.styled():
+        style.save(curves.figure(scalars), path.parent, path.stem, kinds=["png"])

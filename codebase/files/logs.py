@@ -35,6 +35,20 @@ def delete(name):
     disk.delete(ROOT / name)
 
 
+def scalars(name):
+    """What logs/‹name› holds, without what a stretch that was lost had logged.
+
+    Returns:
+        {tag: [(iteration, number), …]}; empty if there is no such log.
+    """
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    if not (ROOT / name).is_dir():
+        return {}
+    log = EventAccumulator(str(ROOT / name), size_guidance={"scalars": 0}).Reload()  # 0: all
+    return {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in log.Tags()["scalars"]}
+
+
 def plain_writer(path, **options):
     from torch.utils.tensorboard import SummaryWriter
 

@@ -87,6 +87,13 @@ RUN = (
         names=NEUTRAL,
     ),
     Flag(
+        "iter_eval",
+        "iterations between evaluations on test images, for the curves",
+        type=number(int, 1),
+        default=1_000,
+        names=NEUTRAL,
+    ),
+    Flag(
         "save_every_seconds",
         "seconds between saves of the state an interrupted run goes on from",
         type=number(float, above=0),

@@ -130,7 +130,7 @@ def _train_stacked(settings, task):
                 run = opened.enter_context(Run(replace(own, free=free)))
                 free = run.free  # watched once for all
                 labelled, model = task.labelled(run), run.build()
-                begun.append((run, run.session(model, labelled, task.watch)))
+                begun.append((run, run.session(model, labelled, task)))
         begun.sort(key=lambda pair: pair[1].start)
         for _, together in groupby(begun, key=lambda pair: pair[1].start):
             _as_one(list(together), task)

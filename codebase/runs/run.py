@@ -37,7 +37,7 @@ def do(settings, task):
     with Run(settings) as run:
         labelled, model = task.labelled(run), run.build()
         if settings.args.train:
-            session = run.session(model, labelled, task.watch)
+            session = run.session(model, labelled, task)
             run.trained = loop(session, *run.pace())
         else:
             run.load(model)
@@ -111,13 +111,13 @@ class Run:
         starter.load_model_by_name(model, self.args.iter_max, self.device)
         disk.make_folder(self.folder.output)
 
-    def session(self, model, labelled=None, watch=None):
+    def session(self, model, labelled=None, task=None):
         """Makes the folder this run's, opens its log, and puts the model where it was, if it was.
 
         Args:
             model: on the run's device.
             labelled: the labelled pairs of a semi-supervised model.
-            watch: called as watch(run, model, step) at every checkpoint.
+            task: has watch(run, model, step) for every checkpoint, evaluate(…) for in between.
         Returns:
             A Session.
         Raises:
@@ -138,7 +138,8 @@ class Run:
             precision=self.settings.precision,
             graph=bool(self.args.graph),
             state_path=self.folder.state_path,
-            on_checkpoint=(lambda step: watch(self, model, step)) if watch else None,
+            on_checkpoint=task and functools.partial(task.watch, self, model),
+            on_evaluation=task and functools.partial(task.evaluate, self, model),
         )
 
     def _open_log(self):
@@ -158,7 +159,7 @@ class Run:
         args = self.args
         bar = functools.partial(progress.bar, self.name, self.settings.more)
         watch = None if args.threads else cores.Retreat()
-        return bar, args.iter_max, args.iter_save, args.save_every_seconds, watch
+        return bar, args.iter_max, args.iter_save, args.save_every_seconds, watch, args.iter_eval
 
     def finish(self, numbers, pictures, **extra):
         """Writes results.json, then logs the numbers, draws, and says where everything lies.

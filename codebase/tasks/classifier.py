@@ -16,7 +16,10 @@ from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.tasks.likelihood import (
     COLUMNS,
+    REPEATS,
+    draw_curves,
     draw_figures,
+    log_bounds,
     log_grid,
     log_latents,
     log_test,
@@ -31,17 +34,20 @@ def labelled(run):
     return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
 
 
-def watch(run, model, step):
-    """Logs test accuracy and cross-entropy at a checkpoint, and of the generative nets the bound
-    on the test subset and what they draw.
-    """
+def evaluate(run, model, step, repeats=REPEATS):
+    """Logs test accuracy and cross-entropy, and of generative nets the bound on the test subset."""
     generative = model.abilities.bounds
     run.writer.lay_out(logs.CLASSIFIER | (logs.BOUND if generative else {}))
     numbers, _ = _classification(run, model)
     log_test(run, numbers, step)
     if generative:
-        x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
-        log_test(run, subset_bounds(model, x, run_iwae=False), step)
+        log_bounds(run, model, step, repeats)
+
+
+def watch(run, model, step):
+    """The same at a checkpoint, by the protocol's repeats, and what generative nets draw."""
+    evaluate(run, model, step, repeats=None)
+    if model.abilities.bounds:
         with seeded(run.settings.seed):
             grid = class_conditional(model, 10)
         log_grid(run.writer, "class_conditional", grid, step, columns=10)
@@ -55,6 +61,7 @@ def report(run, model):
     columns = {f"test ({len(run.dataset.test_x):,} grey images)": numbers}
     print(table(columns, run.settings.bands))
     pictures = {"confusion matrix": partial(_draw_confusion, run, confusion)}
+    pictures["curves"] = partial(draw_curves, run)
     if model.abilities.bounds:
         x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
