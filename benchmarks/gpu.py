@@ -15,6 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from codebase.screen import lasting
+
 STEPS = {"vae": 20_000, "gmvae": 20_000, "ssvae_gw1": 30_000}
 TEXTBOOK_STEPS = 500  # measured, and multiplied to all of them
 WARM_UP = 20  # steps before the clock starts, and at its other end the device is waited for
@@ -146,4 +148,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with lasting():
+        main()

@@ -2,7 +2,7 @@
 
 import importlib
 
-from codebase.models.catalogue import entry_of
+from codebase.catalogue import entry_of
 from codebase.runs.flags import parser_of
 from codebase.runs.replicates import replicate
 from codebase.runs.run import do

@@ -274,3 +274,27 @@ def test_without_mnist_and_network_the_default_is_digits(run, tmp_path):
     assert "NO MNIST" in done.stdout
     assert "data=digits" in only(tmp_path / "checkpoints").name
     assert not (tmp_path / "data" / "MNIST").exists()
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
+def test_a_missing_package_is_named_with_what_installs_it(script, tmp_path):
+    words = [script, "RUN"] if script in ("run_explorer.py", "run_figures.py") else [script]
+    code = f"""
+import runpy, sys
+sys.modules["torch"] = None
+sys.argv, sys.path[0] = {words!r}, {str(ROOT)!r}
+runpy.run_path({str(ROOT / script)!r}, run_name="__main__")
+"""
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    complaint = "torch is missing; python -m pip install -r requirements.txt installs it."
+    assert done.stderr.strip().endswith(complaint)
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_version_is_the_package_s(run):
+    import codebase
+
+    done = run("run_gmvae.py", "--version")
+    assert (done.returncode, done.stdout.strip()) == (0, codebase.__version__)

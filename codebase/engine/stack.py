@@ -140,7 +140,8 @@ class Streams(Stream):
         labelled = first.labelled
         if isinstance(labelled, tuple):
             labelled = tuple(map(torch.stack, zip(*(s.labelled for s in streams), strict=True)))
-        super().__init__(first.loader, labelled, first.device, first.pixels)
+        own = first.loader, labelled, first.device, first.pixels, first.classes, first.dtype
+        super().__init__(*own)
         self.streams = streams
 
     def next(self):

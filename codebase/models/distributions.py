@@ -7,7 +7,6 @@ latent dimensions, D pixels, K components, Y labels, … whatever stands before.
 
 import abc
 import math
-from functools import cached_property
 
 import torch
 from torch.nn import functional as F
@@ -138,6 +137,8 @@ class Bernoulli(Distribution):
 
     def log_prob(self, value):
         """Σ_d log Bernoulli(value_d; σ(logits_d)): (…, D) in {0, 1} → (…)."""
+        if value.shape != self.logits.shape:  # a solution's function may not broadcast
+            value = value.expand_as(self.logits)
         return ut.log_bernoulli_with_logits(value, self.logits)
 
     def entropy(self):
@@ -151,20 +152,14 @@ class Categorical:
 
     Args:
         logits: log probabilities but for a constant, (…, Y).
+    Attributes:
+        log_probs, probs: log probabilities and probabilities, (…, Y).
     """
 
     def __init__(self, logits):
         self.logits = logits
-
-    @cached_property
-    def log_probs(self):
-        """Log probabilities, (…, Y)."""
-        return F.log_softmax(self.logits, dim=-1)
-
-    @cached_property
-    def probs(self):
-        """Probabilities, (…, Y)."""
-        return self.log_probs.exp()
+        self.log_probs = F.log_softmax(logits, dim=-1)
+        self.probs = self.log_probs.exp()
 
     @property
     def mode(self):

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from codebase import __version__
 from codebase.flag import NEUTRAL, RECORDED, Flag, number, switch
 
 THREADS = Flag(
@@ -151,6 +152,9 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, description, prog=None):
         super().__init__(
             prog=prog, description=description, formatter_class=_Formatter, allow_abbrev=False
+        )
+        self.add_argument(
+            "--version", action="version", version=f"{__version__}", help="print it and end"
         )
         self.flags = []
 

@@ -109,7 +109,8 @@ def _train(runs, settings, task):
     )
     at_once = STACKED if settings.args.train and stacks else 1
     for first in range(0, len(runs), at_once):
-        some = runs[first : first + at_once]
+        some, more = runs[first : first + at_once], max(len(runs) - first - at_once, 0)
+        some = [replace(run, more=more) for run in some]
         names, world = ", ".join(run.name for run in some), ranks.world()
         ranks.say(f"rank {ranks.rank()} of {world}: {names}\n" if world > 1 else "\n")
         with ranks.in_one_piece():

@@ -19,7 +19,7 @@ from codebase.engine.memory import keep_memory
 from codebase.engine.session import Session
 from codebase.errors import UserError
 from codebase.files import disk, logs, records
-from codebase.runs import ranks, record
+from codebase.runs import progress, record
 from codebase.runs.folder import Folder
 from codebase.runs.pictures import failures, warn
 from codebase.train import loop
@@ -75,7 +75,9 @@ class Run:
                 pass
             self.free = watched.count
         cores.use(self.args.threads, self.free)
-        print(f"{self.name}\n{self._describe_data()}; {self.device}, {_threads()}")
+        more = self.settings.more
+        after = f" ({progress.runs(more)} after it)" if more else ""
+        print(f"{self.name}{after}\n{self._describe_data()}; {self.device}, {_threads()}")
         torch.manual_seed(self.settings.seed)
         return self
 
@@ -153,13 +155,10 @@ class Run:
 
     def pace(self):
         """What `train.loop` takes beside the session: bar, lengths, and who watches the cores."""
-        from tqdm import tqdm
-
-        if ranks.world() > 1:  # their bars would write over each other
-            tqdm = functools.partial(tqdm, disable=True)
         args = self.args
+        bar = functools.partial(progress.bar, self.name, self.settings.more)
         watch = None if args.threads else cores.Retreat()
-        return tqdm, args.iter_max, args.iter_save, args.save_every_seconds, watch
+        return bar, args.iter_max, args.iter_save, args.save_every_seconds, watch
 
     def finish(self, numbers, pictures, **extra):
         """Writes results.json, then logs the numbers, draws, and says where everything lies.

@@ -5,13 +5,13 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codebase.catalogue import CATALOGUE, recognised
 from codebase.data import datasets
 from codebase.errors import UserError
 from codebase.files import checkpoints, records
 from codebase.files.weights import weights_of
 from codebase.flag import Flag, number
 from codebase.models.base import Model
-from codebase.models.catalogue import CATALOGUE, recognised
 from codebase.runs import record
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from codebase.catalogue import Entry
 from codebase.data import datasets
 from codebase.engine import cores
 from codebase.engine.devices import device
@@ -13,7 +14,6 @@ from codebase.engine.precision import resolve
 from codebase.errors import UserError
 from codebase.evaluation.reference import BANDS
 from codebase.flag import IF_CHANGED, NEUTRAL
-from codebase.models.catalogue import Entry
 from codebase.runs import ranks
 from codebase.runs.record import SHA256
 
@@ -32,6 +32,7 @@ class Settings:
         dataset: loaded.
         free: how many cores are free, if that is known already.
         began: when the command did, by time.perf_counter.
+        more: how many runs this process does after it.
     """
 
     entry: Entry
@@ -43,6 +44,7 @@ class Settings:
     dataset: datasets.Dataset
     free: float | None = None
     began: float = 0.0
+    more: int = 0
 
     @property
     def seed(self):

@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from tqdm import tqdm
-
 from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
@@ -13,6 +11,7 @@ from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.runs import progress
 from codebase.runs.pictures import failures, warn
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
@@ -42,7 +41,7 @@ def report(run, model):
     subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
     full = full_bounds(model, test)
     if iw := run.args.eval_iw:
-        bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
+        bar = partial(progress.over, title=f"iwae-{iw}", unit="images")
         full[f"iwae-{iw}"] = full_iwae(model, test, iw, run.settings.precision, bar)
     active = active_units(model, test)
     print(f"\n{title(run)}: nats per image, smaller is better")
