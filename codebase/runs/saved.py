@@ -9,6 +9,7 @@ from codebase.catalogue import CATALOGUE, recognised
 from codebase.data import datasets
 from codebase.errors import UserError
 from codebase.files import checkpoints, records
+from codebase.files.weights import weights_of
 from codebase.flag import Flag, number
 from codebase.models.base import Model
 from codebase.runs import record
@@ -74,7 +75,7 @@ def open_run(run, step=None):
     data = flags["data"]
     if data not in (known := {"custom", "digits", *datasets.TORCHVISION}):
         raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
-    state = checkpoints.load(path)
+    state = weights_of(checkpoints.load(path), path)
     entry, sizes = _entry_of(flags, state, path, recorded)
     _check(flags, (SEED, *entry.flags), recorded)
     try:
