@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from codebase.errors import UserError
+from codebase.files import disk
 
 ROOT = Path("logs")
 # Charts of several curves, for the CUSTOM SCALARS dashboard: {section: {title: regular expression
@@ -26,9 +27,12 @@ def log_summaries(writer, summaries, global_step):
 
 
 def delete(name):
-    """Deletes logs/‹name› if it is there."""
-    if (ROOT / name).exists():
-        shutil.rmtree(ROOT / name)
+    """Deletes logs/‹name› if it is there.
+
+    Raises:
+        UserError: it cannot be deleted.
+    """
+    disk.delete(ROOT / name)
 
 
 def plain_writer(path, **options):
@@ -60,7 +64,7 @@ class Log:
             except OSError as error:
                 raise UserError(
                     f"The log {self.path} cannot be written: {error.strerror or error}. "
-                    "What was saved before is intact."
+                    f"{disk.what_is_left(self.path)}"
                 ) from error
 
         return call

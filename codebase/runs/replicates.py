@@ -69,8 +69,8 @@ def _replicate(settings, task):
             _show(found, settings, runs[args.run])
         if lost := [i for i in runs if i not in found]:
             raise UserError(
-                f"Runs {_listed(lost)} are not finished, for the reasons above. What was saved is "
-                "intact; the same command goes on with them."
+                f"Runs {_listed(lost)} are not finished, for the reasons above; the same "
+                "command goes on with what was saved of them."
             )
 
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from codebase import figures
 from codebase.data import subsets
-from codebase.data.batches import grey
+from codebase.data.batches import CLASSES, grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
@@ -18,13 +18,16 @@ from codebase.tasks.likelihood import (
     log_latents,
     log_test,
     title,
-    warn_of_collapse,
+    warn_of_failure,
 )
 
 
 def labelled(run):
     """The labelled pairs, as `train` takes them."""
     args = run.args
+    if args.n_labels < CLASSES:
+        without = f"{CLASSES - args.n_labels} of {CLASSES} digits"
+        print(f"*** WARNING: --n_labels {args.n_labels} leaves {without} without a label.")
     return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
 
 
@@ -57,7 +60,8 @@ def report(run, model):
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
-        warn_of_collapse(groups["subset"]["kl_z"].value < 0.1)
+        bound = groups["subset"]
+        warn_of_failure(bound["kl_z"].value < 0.1, bound["nelbo"].value, x.shape[1])
         with seeded(run.settings.seed):
             grid = class_conditional(model, COLUMNS)
             rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))

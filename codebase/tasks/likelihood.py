@@ -7,6 +7,7 @@ from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import active_units, codes, full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.divergence import diverged
 from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.runs import progress
@@ -46,7 +47,8 @@ def report(run, model):
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    warn_of_collapse(active < model.z_dim / 5 or subset["kl"].value < 0.1)
+    collapsed = active < model.z_dim / 5 or subset["kl"].value < 0.1
+    warn_of_failure(collapsed, subset["nelbo"].value, x.shape[1])
     _draw(run, model, x)
     log_latents(run, model)
     run.finish({"subset": subset, "test": full}, active_units=active)
@@ -78,9 +80,11 @@ def draw_figures(run, model):
         book.draw(study, run.folder.output / "figures")
 
 
-def warn_of_collapse(collapsed):
-    """Prints a warning, if so."""
-    if collapsed:
+def warn_of_failure(collapsed, nelbo, pixels):
+    """Prints a warning if the training diverged (see `diverged`), or the posterior collapsed."""
+    if diverged(nelbo, pixels):
+        print(f"*** WARNING: the training has diverged (nelbo {nelbo:.3g}); try a smaller --lr.")
+    elif collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
 
