@@ -7,6 +7,7 @@ from itertools import groupby
 
 from codebase.engine.stack import NotStackable, StackedSession
 from codebase.errors import UserError
+from codebase.evaluation.reference import words
 from codebase.evaluation.summary import numbers, summary
 from codebase.runs import ranks
 from codebase.runs.flags import complain
@@ -199,6 +200,7 @@ def _show(found, settings, first):
     print(summary(found, first.bands))
     print("\n± standard error over the runs, one seed each; noise: the standard error of one run's")
     print("estimate, over its repeats (subset) or over the images (test), root mean square of runs")
+    print(words(first.problem), end="\n" if first.bands else "")
 
 
 def _listed(ids):

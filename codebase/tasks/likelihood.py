@@ -8,6 +8,7 @@ from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import active_units, codes, full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.divergence import diverged
+from codebase.evaluation.reference import words
 from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.runs import progress
@@ -46,6 +47,7 @@ def report(run, model):
     columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
+    print(words(run.settings.problem), end="\n" if run.settings.bands else "")
     print(f"active latent dimensions: {active} of {model.z_dim}")
     collapsed = active < model.z_dim / 5 or subset["kl"].value < 0.1
     warn_of_failure(collapsed, subset["nelbo"].value, x.shape[1])
