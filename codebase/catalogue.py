@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass
 
-from codebase.errors import UserError
+from codebase.errors import UserError, nearest
 from codebase.flag import IN_NAME, Flag, number, switch, weight
 
 
@@ -154,7 +154,12 @@ _ENTRIES = (
                 argument="labeled_elbo",
                 beyond=True,
             ),
-            Flag("n_labels", "labelled images, balanced", type=number(int, 1, 60_000), default=100),
+            Flag(
+                "n_labels",
+                "labelled images, of every digit as many as that allows; below 10 some have none",
+                type=number(int, 1, 60_000),
+                default=100,
+            ),
             Flag("label_seed", "draws other labelled images", type=number(int, 0), default=0),
         ),
         "ssvae_gw={gw:g}",
@@ -170,7 +175,10 @@ def entry_of(name):
         UserError: there is none; it names those there are.
     """
     if name not in CATALOGUE:
-        raise UserError(f"There is no model {name!r}; the models are {', '.join(CATALOGUE)}.")
+        raise UserError(
+            f"There is no model {name!r}; the models are {', '.join(CATALOGUE)}."
+            f"{nearest(name, CATALOGUE)}"
+        )
     return CATALOGUE[name]
 
 

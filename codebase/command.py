@@ -82,7 +82,7 @@ def said_in_one_line():
         try:
             yield
         except KeyboardInterrupt:
-            print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
+            print(f"Stopped; {_way_on()} from what was saved.", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT) from None
         except ModuleNotFoundError as error:
             package = (error.name or "codebase").partition(".")[0]
@@ -92,6 +92,15 @@ def said_in_one_line():
                 f"{package} is missing; python -m pip install -r requirements.txt installs it."
             )
             raise SystemExit(2) from None
+        except SystemExit as end:
+            if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # said where, and saved
+                print(f"{_way_on().capitalize()} from there.", file=sys.stderr)
+            raise
         except (UserError, OSError) as error:
             complain(error)
             raise SystemExit(2) from None
+
+
+def _way_on():
+    starts_anew = any(word.startswith("--overwrite") for word in sys.argv)
+    return f"the same command{' without --overwrite' if starts_anew else ''} goes on"

@@ -1,7 +1,7 @@
 """The starter code's helpers around the models, by the names its scripts call them."""
 
 import functools
-import shutil
+from pathlib import Path
 
 import torch
 
@@ -38,7 +38,7 @@ def get_mnist_data(device, use_test_subset=True, *, batch_size=97, data_dir="dat
         (xl, yl) or, with use_test_subset=False, the grey labelled training subset; the grey test
         set (X_test, y_test).
     """
-    dataset = datasets.load("mnist", data_dir).to(device)
+    dataset = datasets.load("mnist", Path(data_dir).expanduser()).to(device)
     seed = torch.initial_seed() % 2**63
     shuffling = seeded_generator(seed, device)
     loader = Batches(dataset.train_x, dataset.train_y, batch_size, shuffling)
@@ -136,12 +136,12 @@ def prepare_writer(model_name, overwrite_existing=False):
         ExistsError: there are some, and they are not to be overwritten.
     """
     for path in (logs.ROOT / model_name, checkpoints.ROOT / model_name):
-        if path.exists():
+        if path.exists() or path.is_symlink():
             if not overwrite_existing:
                 raise ExistsError(
                     f"{path} exists; pass overwrite_existing=True to delete it, or another name."
                 )
-            shutil.rmtree(path)
+            disk.delete(path)
     return logs.plain_writer(logs.ROOT / model_name)
 
 

@@ -38,8 +38,15 @@ def atomic(path):
             raise
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written: {error.strerror or error}. What was saved before is intact."
+            f"{path} cannot be written: {error.strerror or error}. {what_is_left(path.parent)}"
         ) from error
+
+
+def what_is_left(folder: Path) -> str:
+    """A sentence on what was saved in a folder that a file cannot be written to."""
+    if folder.is_dir():
+        return "What was saved before is intact."
+    return f"{folder} is gone: since it was made, somebody has deleted or moved it."
 
 
 def _umask():

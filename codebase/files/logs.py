@@ -64,7 +64,7 @@ class Log:
             except OSError as error:
                 raise UserError(
                     f"The log {self.path} cannot be written: {error.strerror or error}. "
-                    "What was saved before is intact."
+                    f"{disk.what_is_left(self.path)}"
                 ) from error
 
         return call

@@ -58,7 +58,7 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
         self.z_dim, self.y_dim = z_dim, y_dim
         self.gen_weight, self.class_weight = gen_weight, class_weight
         self.labeled_elbo, self.prune = labeled_elbo, prune
-        networks = getattr(nns, nn)
+        networks = nns.version(nn)
         self.enc = networks.Encoder(z_dim, y_dim)
         self.dec = networks.Decoder(z_dim, y_dim)
         self.cls = networks.Classifier(y_dim)

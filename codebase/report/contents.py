@@ -36,7 +36,11 @@ def write(args: Namespace) -> None:
 
     runs = {key: on_disk(key) for key in EXPERIMENTS}  # what is damaged is known before training
     if args.train:
+        left = sum(len(r.missing) for r in runs.values())
         for key in runs:
+            if runs[key].missing:
+                print(f"\n{left} of {args.runs * len(runs)} runs are still to be trained")
+                left -= len(runs[key].missing)
             train_missing(runs[key], lambda key=key: on_disk(key), args, dataset.name)
         runs = {key: on_disk(key) for key in EXPERIMENTS}
     out = Path(args.out)
@@ -49,8 +53,9 @@ def write(args: Namespace) -> None:
     missing = sum(len(r.missing) for r in runs.values())
     print(f"\nreport: {out / 'report.html'}, {out / 'report.md'}; numbers: {out / 'results.json'}")
     if missing:
-        way = "they are shown as missing" if args.train else "--train runs them"
-        print(f"{missing} of {missing + sum(len(r.found) for r in runs.values())} runs lack: {way}")
+        way = "shown as missing" if args.train else "--train trains them"
+        count = missing + sum(len(r.found) for r in runs.values())
+        print(f"{missing} of {count} runs are not there: {way}.")
 
 
 def _write(path, content):

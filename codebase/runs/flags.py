@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from codebase import __version__
-from codebase.flag import NEUTRAL, RECORDED, Flag, number, switch
+from codebase.errors import nearest
+from codebase.flag import NEUTRAL, RECORDED, Flag, folder, number, switch
 
 THREADS = Flag(
     "threads",
@@ -127,6 +128,7 @@ DATA = (
     Flag(
         "data_dir",
         "folder that holds the files, or receives MNIST/raw and its like",
+        type=folder,
         default="data",
         names=NEUTRAL,
     ),
@@ -173,6 +175,11 @@ class Parser(argparse.ArgumentParser):
             self.flags.append(flag)
 
     def error(self, message):
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            flags = [name for flag in self.flags for name in (f"--{flag.name}", *flag.aliases)]
+            flags += self._option_string_actions  # those that are no `Flag`
+            message += "." + nearest(unknown.split()[0].split("=")[0], dict.fromkeys(flags))
         print(f"{self.prog}: error: {message}", file=sys.stderr)
         raise SystemExit(2)
 
@@ -219,7 +226,12 @@ def report_parser(description):
             Flag("jobs", "runs trained at a time", type=number(int, 1, 1024), default=1),
             THREADS,
             DEVICE,
-            Flag("out", "folder for report.md, report.html and results.json", default="report"),
+            Flag(
+                "out",
+                "folder for report.md, report.html and results.json",
+                type=folder,
+                default="report",
+            ),
         ]
     )
     p.add(DATA, "data")

@@ -50,7 +50,10 @@ class Folder:
         if self.args.overwrite:
             self._empty()
         if self.finished():
-            raise UserError(f"The run {self.path} exists and is finished. {WAY_OUT}")
+            raise UserError(
+                f"The run {self.path} exists and is finished. --train 0 evaluates it again; "
+                f"{WAY_OUT}"
+            )
         self.refuse_others()
         disk.sweep(self.path)
         records.write(self.path / FLAGS, self.settings.identity)

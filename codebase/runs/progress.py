@@ -9,6 +9,7 @@ from tqdm import tqdm
 from codebase.runs import ranks
 
 EVERY = 0.05  # of the whole between two lines
+OF_SEVERAL = 0.25  # where several processes write them
 AT_LEAST_EVERY = 30.0  # seconds
 MEASURED = 3.0  # seconds, after which it is said how long everything takes
 WORTH_SAYING = 60.0  # seconds that it must take for that
@@ -27,7 +28,7 @@ def bar(title, more=0, total=None, initial=0, unit="it"):
     if alone and sys.stderr is not None and sys.stderr.isatty():
         return Bar(total=total, initial=initial, more=more, unit=unit)
     title = f"{title}: " if alone else f"rank {ranks.rank()}, {title}: "
-    return Lines(title, more, total, initial, unit)
+    return Lines(title, more, total, initial, unit, EVERY if alone else OF_SEVERAL)
 
 
 def over(items, title, unit="it"):
@@ -123,12 +124,13 @@ class Lines:
     Args:
         title: what each line begins with.
         more, total, initial, unit: as for `bar`.
+        every: the part of the whole between two lines, unless that lasts longer than 30 s.
     """
 
-    def __init__(self, title, more, total, initial, unit):
+    def __init__(self, title, more, total, initial, unit, every=EVERY):
         self.title, self.total, self.n, self.unit = title, total, initial, unit
         self.estimate, self.more, self.initial = Estimate(more, total, initial), more, initial
-        self.shown = initial, time.monotonic()
+        self.shown, self.every = (initial, time.monotonic()), every
 
     def __enter__(self):
         self.began = time.monotonic()
@@ -146,7 +148,7 @@ class Lines:
         now, (n, then) = time.monotonic(), self.shown
         if words := self.estimate.words(self.n, now - self.began):
             self._write(words)
-        due = self.n >= n + EVERY * self.total or now > then + AT_LEAST_EVERY
+        due = self.n >= n + self.every * self.total or now > then + AT_LEAST_EVERY
         if due or self.n == self.total:
             self.shown = self.n, now
             rate = (self.n - self.initial) / max(now - self.began, 1e-9)

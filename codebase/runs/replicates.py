@@ -8,6 +8,7 @@ from itertools import groupby
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
+from codebase.evaluation.reference import words
 from codebase.evaluation.summary import numbers, summary
 from codebase.runs import ranks
 from codebase.runs.flags import complain
@@ -70,8 +71,8 @@ def _replicate(settings, task):
             _show(found, settings, runs[args.run])
         if lost := [i for i in runs if i not in found]:
             raise UserError(
-                f"Runs {_listed(lost)} are not finished, for the reasons above. What was saved is "
-                "intact; the same command goes on with them."
+                f"Runs {_listed(lost)} are not finished, for the reasons above; the same "
+                "command goes on with what was saved of them."
             )
 
 
@@ -199,6 +200,7 @@ def _show(found, settings, first):
     print(summary(found, first.bands))
     print("\n± standard error over the runs, one seed each; noise: the standard error of one run's")
     print("estimate, over its repeats (subset) or over the images (test), root mean square of runs")
+    print(words(first.problem), end="\n" if first.bands else "")
 
 
 def _listed(ids):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codebase.catalogue import CATALOGUE, recognised
 from codebase.data import datasets
-from codebase.errors import UserError
+from codebase.errors import UserError, nearest
 from codebase.files import checkpoints, records
 from codebase.files.weights import weights_of
 from codebase.flag import Flag, number
@@ -133,4 +133,7 @@ def find_run(run):
             return folder
     names = sorted(p.name for p in checkpoints.ROOT.glob("*/") if any(p.glob("model-*.pt")))
     there = f"{checkpoints.ROOT} holds {', '.join(names)}" if names else "train one first"
-    raise UserError(f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}.")
+    raise UserError(
+        f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}."
+        f"{nearest(run, names)}"
+    )

@@ -87,9 +87,14 @@ class Settings:
 
         They hold at the default flags, whatever the precision.
         """
+        return BANDS.get(self.problem)
+
+    @property
+    def problem(self):
+        """The assignment's, by which its references are found; "" where none compares."""
         reference = self.entry.reference
         apart = {k for k in self.changed if k != "precision" and f"{{{k}" not in reference}
-        return None if apart else BANDS.get(reference.format(**self.values))
+        return "" if apart else reference.format(**self.values)
 
     def of_run(self, i):
         """The settings that would start run i alone."""

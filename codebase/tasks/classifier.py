@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from codebase import figures
 from codebase.data import subsets
-from codebase.data.batches import grey
+from codebase.data.batches import CLASSES, grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
@@ -21,13 +21,16 @@ from codebase.tasks.likelihood import (
     log_latents,
     log_test,
     title,
-    warn_of_collapse,
+    warn_of_failure,
 )
 
 
 def labelled(run):
     """The labelled pairs, as `train` takes them."""
     args = run.args
+    if args.n_labels < CLASSES:
+        without = f"{CLASSES - args.n_labels} of {CLASSES} digits"
+        print(f"*** WARNING: --n_labels {args.n_labels} leaves {without} without a label.")
     return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
 
 
@@ -60,7 +63,9 @@ def report(run, model):
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
-        warn_of_collapse(collapsed(groups["subset"]["kl_z"].value, None, model.z_dim))
+        bound = groups["subset"]
+        fallen = collapsed(bound["kl_z"].value, None, model.z_dim)
+        warn_of_failure(fallen, bound["nelbo"].value, x.shape[1])
         pictures["digits of every class"] = partial(_draw, run, model, x)
         pictures["latents in the log"] = partial(log_latents, run, model)
     run.finish(groups, pictures, confusion=confusion.tolist())

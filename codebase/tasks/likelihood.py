@@ -9,6 +9,8 @@ from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
+from codebase.evaluation.divergence import diverged
+from codebase.evaluation.reference import words
 from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.runs import progress
@@ -48,8 +50,10 @@ def report(run, model):
     columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
+    print(words(run.settings.problem), end="\n" if run.settings.bands else "")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
+    fallen = collapsed(subset["kl"].value, active, model.z_dim)
+    warn_of_failure(fallen, subset["nelbo"].value, x.shape[1])
     pictures = {
         "samples and reconstructions": partial(_draw, run, model, x),
         "latents in the log": partial(log_latents, run, model),
@@ -88,9 +92,11 @@ def _draw_figures(run, model):
     book.draw(study, run.folder.output / "figures")
 
 
-def warn_of_collapse(collapsed):
-    """Prints a warning, if so."""
-    if collapsed:
+def warn_of_failure(collapsed, nelbo, pixels):
+    """Prints a warning if the training diverged (see `diverged`), or the posterior collapsed."""
+    if diverged(nelbo, pixels):
+        print(f"*** WARNING: the training has diverged (nelbo {nelbo:.3g}); try a smaller --lr.")
+    elif collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
 
