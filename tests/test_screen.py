@@ -69,9 +69,7 @@ def test_a_run_outlasts_its_readers(where, run, tmp_path):
 
 
 @POSIX
-@pytest.mark.parametrize(
-    "script", ["benchmarks/speed.py --seconds 0", "run_figures.py no-such"]
-)
+@pytest.mark.parametrize("script", ["benchmarks/speed.py --seconds 0", "run_figures.py no-such"])
 def test_other_scripts_end_as_ever_with_nobody_to_tell(script, tmp_path):
     name, *words = script.split()
     command = f'exec "{sys.executable}" "{ROOT / name}" {" ".join(words)} >&- 2>&-'
