@@ -1,5 +1,6 @@
 """The seam for models that know only the assignment: a solution in the place of our three files."""
 
+from torch import nn
 from torch.nn import Sequential, Sigmoid, Softmax
 
 from codebase import utils as ut
@@ -8,7 +9,7 @@ from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussi
 from codebase.models.semisupervised import SemiSupervisedModel
 
 
-def adapted(model):
+def adapted(model: nn.Module) -> Model:
     """The model itself if it is of this house; otherwise one that asks it for what it knows.
 
     Args:
@@ -25,7 +26,7 @@ def adapted(model):
     return _GMVAE(model, sizes) if "z_pre" in sizes else _VAE(model, sizes)
 
 
-class _Adapter:
+class _Adapter(Model):
     """What all pass on: weights, loss and bounds stay the model's own."""
 
     def __init__(self, model):
@@ -48,7 +49,7 @@ class _Adapter:
         return self.model.negative_iwae_bound(x, iw)
 
 
-class _Stranger(_Adapter, Model):
+class _Stranger(_Adapter):
     """A model of another kind, that can be trained."""
 
 
