@@ -4,7 +4,9 @@ They hold for MNIST and the protocol's defaults. For the IWAE bounds the source 
 half-widths (VAE 2.5 to 2.8, GMVAE 2.7 to 3); where it does not say which, the widest is used.
 """
 
-BANDS = {
+Band = tuple[float, float]
+
+BANDS: dict[str, dict[str, Band]] = {
     "vae": {
         "nelbo": (100, 2),
         "kl": (19.5, 2),
@@ -28,7 +30,7 @@ BANDS = {
 }
 
 
-def verdict(value, band):
+def verdict(value: float, band: Band) -> str:
     """ "in", "above" or "below" the band."""
     centre, half_width = band
     if abs(value - centre) <= half_width:

@@ -54,7 +54,9 @@ class Model(nn.Module, abc.ABC):
     steps_taken: torch.Tensor
     z_dim: int = 0
     y_dim: int = 0
-    # Methods of those with a classifier, and with labels; see `SemiSupervisedModel`.
+    # Methods of those with bounds, a classifier, labels: see the classes that have them.
+    negative_elbo_bound: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    negative_iwae_bound: Callable[[torch.Tensor, int], tuple[torch.Tensor, ...]]
     label_posterior: Callable[[torch.Tensor], Categorical]
     labels: Callable[[torch.Tensor], torch.Tensor]
     sample_y: Callable[[int], torch.Tensor]
@@ -112,11 +114,11 @@ class LatentVariableModel(Model):
         """p(z), a distribution over (Z,)."""
 
     @abc.abstractmethod
-    def posterior(self, x: torch.Tensor) -> Distribution:
+    def posterior(self, x: torch.Tensor, *y: torch.Tensor) -> Distribution:
         """q(z|x), a distribution over (B, Z), of images x (B, D)."""
 
     @abc.abstractmethod
-    def likelihood(self, z: torch.Tensor) -> Distribution:
+    def likelihood(self, z: torch.Tensor, *y: torch.Tensor) -> Distribution:
         """p(x|z), a distribution over (…, B, D), of latents z (…, B, Z)."""
 
     # Bounds

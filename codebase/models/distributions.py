@@ -18,7 +18,8 @@ from codebase import utils as ut
 
 Formula = Callable[[Any, Any], torch.Tensor]  # of q and p
 
-_FORMULAS: dict[tuple[type, type], Formula] = {}  # {(type of q, type of p): their KL}
+# {(type of q, type of p): their KL in closed form}
+_FORMULAS: dict[tuple[type, type], Formula] = {}
 
 
 class Distribution(abc.ABC):

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from codebase.models.base import Abilities, LatentVariableModel
-from codebase.models.distributions import Categorical, Distribution, sample_and_kl
+from codebase.models.distributions import Categorical, sample_and_kl
 
 
 class SemiSupervisedModel(LatentVariableModel):
@@ -29,14 +29,6 @@ class SemiSupervisedModel(LatentVariableModel):
         if self.gen_weight == 0:
             return Abilities(classifier=True)
         return Abilities(bounds=True, reconstructions=True, samples=True, classifier=True)
-
-    @abc.abstractmethod
-    def posterior(self, x: torch.Tensor, y: torch.Tensor) -> Distribution:
-        """q(z|x, y), a distribution over (…, B, Z)."""
-
-    @abc.abstractmethod
-    def likelihood(self, z: torch.Tensor, y: torch.Tensor) -> Distribution:
-        """p(x|z, y), a distribution over (…, B, D), of latents z (…, B, Z)."""
 
     @abc.abstractmethod
     def label_posterior(self, x: torch.Tensor) -> Categorical:

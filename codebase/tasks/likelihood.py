@@ -1,7 +1,9 @@
 """A model that bounds log p(x): its bounds, samples and reconstructions."""
 
 from functools import partial
+from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from codebase import figures
@@ -11,18 +13,21 @@ from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
+from codebase.evaluation.numbers import Numbers
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.models.base import LatentVariableModel
+from codebase.runs.run import Run
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
 
 
-def labelled(run):
+def labelled(run: Run) -> None:
     """None: it is trained without labels."""
 
 
-def watch(run, model, step):
+def watch(run: Run, model: LatentVariableModel, step: int) -> None:
     """Logs the bounds on the test subset, samples and reconstructions, at a checkpoint."""
     run.writer.lay_out(logs.BOUND)
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
@@ -34,7 +39,7 @@ def watch(run, model, step):
     log_grid(run.writer, "reconstructions", figures.reconstructions(x, again), step)
 
 
-def report(run, model):
+def report(run: Run, model: LatentVariableModel) -> None:
     """Bounds on the test subset and on all test images, a table of them, and 200 digits."""
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     test = subsets.test_images(run.dataset, model.abilities.pixels)
@@ -56,7 +61,7 @@ def report(run, model):
     draw_figures(run, model)
 
 
-def _draw(run, model, x):
+def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
     with seeded(run.settings.seed):
         likelihood = model.likelihood(model.sample_z(ROWS * COLUMNS))
         means, samples = likelihood.mean, likelihood.sample()
@@ -71,7 +76,7 @@ def _draw(run, model, x):
 # What other tasks do too
 
 
-def draw_figures(run, model):
+def draw_figures(run: Run, model: LatentVariableModel) -> None:
     """With --figures 1, what run_figures.py draws."""
     if run.args.figures:
         from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
@@ -81,24 +86,24 @@ def draw_figures(run, model):
         book.draw(study, run.folder.output / "figures")
 
 
-def warn_of_collapse(collapsed):
+def warn_of_collapse(collapsed: bool) -> None:
     """Prints a warning, if so."""
     if collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
 
-def title(run):
+def title(run: Run) -> str:
     """The run's name, iterations and, if they are not MNIST, its data."""
     note = "" if run.dataset.name == "mnist" else f" — {run.dataset.name.upper()}, NOT MNIST"
     return f"{run.name} after {run.args.iter_max:,} iterations{note}"
 
 
-def log_test(run, numbers, step):
+def log_test(run: Run, numbers: Numbers, step: int) -> None:
     """Logs {name: Number} of a test set."""
     logs.log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
 
 
-def log_latents(run, model):
+def log_latents(run: Run, model: LatentVariableModel) -> None:
     """Logs codes of test images for the projector, once the model is trained."""
     if run.writer is None:
         return  # --train 0
@@ -108,6 +113,8 @@ def log_latents(run, model):
     run.writer.add_latents(found, x, y, run.args.iter_max)
 
 
-def log_grid(writer, tag, images, step, columns=COLUMNS):
+def log_grid(
+    writer: Any, tag: str, images: torch.Tensor, step: int, columns: int = COLUMNS
+) -> None:
     """Logs images as one picture."""
     writer.add_image(tag, figures.grid(images, columns), step, dataformats="HW")
