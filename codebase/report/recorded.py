@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from codebase.errors import UserError
-from codebase.evaluation.numbers import Number
+from codebase.evaluation.numbers import Number, Numbers
 from codebase.evaluation.summary import numbers, over_runs
 from codebase.files import checkpoints, records
 from codebase.models.base import LatentVariableModel
@@ -88,7 +88,7 @@ class Recorded:
     id: int
     name: str
     iter_max: int
-    numbers: dict[str, dict[str, Number]]
+    numbers: dict[str, Numbers]
     content: dict
 
     @property
