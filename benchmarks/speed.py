@@ -19,6 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import machine, report, stages
 from benchmarks.measure import Failed, Setting
 from benchmarks.stages import MODELS
+from codebase.flag import folder
+from codebase.screen import lasting
 
 
 def arguments():
@@ -29,7 +31,7 @@ def arguments():
     add = p.add_argument
     add("--seconds", type=float, default=3.0, help="length of one measurement (default 3)")
     add("--rounds", type=int, default=7, help="measurements of each side (default 7)")
-    add("--data_dir", default="data", help="folder that holds MNIST/raw (default data)")
+    add("--data_dir", type=folder, default="data", help="holds MNIST/raw (default data)")
     add("--threads", type=int, default=0, help="CPU threads of all sides; 0: torch's own choice")
     add("--models", nargs="+", choices=MODELS, default=MODELS, help="default: all")
     add("--json", type=Path, metavar="FILE", help="writes everything here too")
@@ -60,7 +62,6 @@ def arguments():
 def main():
     args = arguments()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # leaves no child
-    sys.stdout.reconfigure(line_buffering=True)  # each table as soon as it is known
     data_dir = str(Path(args.data_dir).resolve())  # the measured processes run elsewhere
     setting = Setting(args.dataset, data_dir, args.threads, args.seconds, args.rounds)
     results = {
@@ -75,7 +76,7 @@ def main():
         raise Failed(f"no speeds, for the two sides' losses differ: {', '.join(wrong)}")
 
     results["machine"] |= stages.machine(setting)
-    print(report.heading(results["machine"], results["setting"]))
+    print(report.heading(results["machine"], results["setting"]), flush=True)
     speeds = stages.speeds(setting, args.models, results["machine"]["native_bf16"])
     _keep(args, results, "speeds", speeds, report.speeds)
     _keep(args, results, "ratios", stages.comparisons(setting), report.ratios)
@@ -92,7 +93,7 @@ def main():
 
 def _keep(args, results, name, found, show):
     """Prints what a stage found, and writes all that is known so far."""
-    print(show(found), "\n")
+    print(show(found), "\n", flush=True)  # each table as soon as it is known
     results[name] = found
     results["machine"]["load_after"] = machine.load()
     if args.json:
@@ -110,8 +111,9 @@ def _warn_if_busy(facts):
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except Failed as error:
-        print(f"speed.py: error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    with lasting():
+        try:
+            main()
+        except Failed as error:
+            print(f"speed.py: error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None

@@ -5,8 +5,9 @@ import importlib
 import signal
 import sys
 
+from codebase import screen
+from codebase.catalogue import CATALOGUE, entry_of
 from codebase.errors import UserError
-from codebase.models.catalogue import CATALOGUE, entry_of
 from codebase.runs import ranks
 from codebase.runs.flags import complain, parser_of
 
@@ -73,16 +74,33 @@ def script(main):
 def said_in_one_line():
     """What is no mistake of the program ends it with one line, not a traceback.
 
-    The status is 2 for a UserError and for trouble with files, 130 after Ctrl-C.
+    Nor does it matter where the words go (see `screen.lasting`). The status is 2 for a UserError,
+    for trouble with files and for a package that is not installed, 130 after Ctrl-C.
     """
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a console without β shows a question mark
     ranks.end_with_the_launcher()
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
-    except (UserError, OSError) as error:
-        complain(error)
-        raise SystemExit(2) from None
+    with screen.lasting():
+        try:
+            yield
+        except KeyboardInterrupt:
+            print(f"Stopped; {_way_on()} from what was saved.", file=sys.stderr)
+            raise SystemExit(128 + signal.SIGINT) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "codebase").partition(".")[0]
+            if package == "codebase":
+                raise
+            complain(
+                f"{package} is missing; python -m pip install -r requirements.txt installs it."
+            )
+            raise SystemExit(2) from None
+        except SystemExit as end:
+            if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # said where, and saved
+                print(f"{_way_on().capitalize()} from there.", file=sys.stderr)
+            raise
+        except (UserError, OSError) as error:
+            complain(error)
+            raise SystemExit(2) from None
+
+
+def _way_on():
+    starts_anew = any(word.startswith("--overwrite") for word in sys.argv)
+    return f"the same command{' without --overwrite' if starts_anew else ''} goes on"

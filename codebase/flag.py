@@ -5,6 +5,7 @@ Imports no torch, so that --help is quick.
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -67,6 +68,14 @@ def number(kind, low=-math.inf, high=math.inf, *, above=None):
         return value
 
     return convert
+
+
+def folder(text):
+    """An argparse type: a folder; ~ is the user's own, which a shell leaves as it is after a =."""
+    path = os.path.expanduser(text)
+    if not path or path.startswith("~"):
+        raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}")
+    return path
 
 
 def switch(text):

@@ -1,12 +1,13 @@
 """The starter code's helpers around the models, by the names its scripts call them."""
 
-import shutil
+import functools
+from pathlib import Path
 
 import torch
 
-from codebase.data import datasets, subsets
+from codebase.data import checks, datasets, subsets
 from codebase.data.batches import Batches, grey, seeded_generator
-from codebase.errors import UserError
+from codebase.errors import ExistsError
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
 from codebase.files import checkpoints, disk, logs
@@ -14,17 +15,33 @@ from codebase.files.logs import log_summaries as log_summaries
 from codebase.models.adapter import adapted
 
 
-def get_mnist_data(device, use_test_subset=True, *, data_dir="data"):
+def _with_batch_size(get):
+    """get_mnist_data, which later versions of the course give a batch size before the subset."""
+
+    @functools.wraps(get)
+    def either(device, *args, **options):
+        if args and (len(args) > 1 or "use_test_subset" in options or args[0] not in (0, 1)):
+            options["batch_size"], *args = args
+        return get(device, *args, **options)
+
+    return either
+
+
+@_with_batch_size
+def get_mnist_data(device, use_test_subset=True, *, batch_size=97, data_dir="data"):
     """What the starter code's scripts ask for, with MNIST from data_dir.
+
+    `get_mnist_data(device, 100, use_test_subset=…)`, as in later versions, sets the batch size.
 
     Returns:
         train_loader of minibatches of 97 (grey x in [0, 1], y); the binarized test subset
         (xl, yl) or, with use_test_subset=False, the grey labelled training subset; the grey test
         set (X_test, y_test).
     """
-    dataset = datasets.load("mnist", data_dir).to(device)
+    dataset = datasets.load("mnist", Path(data_dir).expanduser()).to(device)
     seed = torch.initial_seed() % 2**63
-    loader = Batches(dataset.train_x, dataset.train_y, 97, seeded_generator(seed, device))
+    shuffling = seeded_generator(seed, device)
+    loader = Batches(dataset.train_x, dataset.train_y, batch_size, shuffling)
     if use_test_subset:
         subset = subsets.test_subset(dataset)
     else:
@@ -33,10 +50,29 @@ def get_mnist_data(device, use_test_subset=True, *, data_dir="data"):
     return loader, subset, (grey(dataset.test_x), dataset.test_y)
 
 
+class Bounds(dict):
+    """{name: Number}; unpacks into the terms of the bound: nelbo, kl, rec = evaluate_…(…)."""
+
+    def __iter__(self):
+        return iter([n.value for name, n in self.items() if not name.startswith("iwae")])
+
+
 def evaluate_lower_bound(model, labeled_test_subset, run_iwae=True):
-    """Prints the bounds of `subset_bounds`, in the starter code's words, and returns them."""
-    x, _ = labeled_test_subset
-    numbers = subset_bounds(adapted(model), x, run_iwae)
+    """Prints the bounds of `subset_bounds`, in the starter code's words, and returns them.
+
+    Args:
+        model: the assignment's, or one of this house.
+        labeled_test_subset: (x, y), of which y is not looked at; x (100, 784) in {0, 1}.
+        run_iwae: also the IWAE bounds.
+    Returns:
+        Bounds: a dict of Numbers that unpacks into the floats nelbo, kl, rec, or of a model with
+        labels nelbo, kl_z, kl_y, rec.
+    Raises:
+        UserError: x is grey, not finite or no image.
+    """
+    model, x = adapted(model), labeled_test_subset[0]
+    x = checks.images(x, "labeled_test_subset[0]", next(model.parameters()).dtype)
+    numbers = Bounds(subset_bounds(model, x, run_iwae))
     words = {"nelbo": "NELBO", "kl": "KL", "kl_z": "KL_Z", "kl_y": "KL_Y", "rec": "Rec"}
     terms = [f"{word}: {numbers[name].value}" for name, word in words.items() if name in numbers]
     print("*" * 80, "LOG-LIKELIHOOD LOWER BOUNDS ON TEST SUBSET", "*" * 80, sep="\n")
@@ -47,9 +83,29 @@ def evaluate_lower_bound(model, labeled_test_subset, run_iwae=True):
     return numbers
 
 
+def _with_weight(evaluate):
+    """evaluate_classifier, which later versions of the course give gen_weight before the set."""
+
+    @functools.wraps(evaluate)
+    def either(model, *args, **options):
+        options.pop("gw", None)
+        return evaluate(model, *args[-1:], **options)
+
+    return either
+
+
+@_with_weight
 def evaluate_classifier(model, test_set):
-    """Prints the accuracy on (grey X_test, y_test), in the starter code's words, and returns it."""
-    numbers, _ = classification(adapted(model), *test_set)
+    """Prints the accuracy on (grey X_test, y_test), in the starter code's words, and returns it.
+
+    `evaluate_classifier(model, gw, test_set)`, as in later versions, is the same.
+
+    Raises:
+        UserError: X_test are no images in [0, 1], or y_test no labels of them.
+    """
+    model, (x, y) = adapted(model), test_set
+    x = checks.images(x, "X_test", next(model.parameters()).dtype)
+    numbers, _ = classification(model, x, checks.labels(y, len(x), model.y_dim, "y_test"))
     print("*" * 80, "CLASSIFICATION EVALUATION ON ENTIRE TEST SET", "*" * 80, sep="\n")
     print(f"Test set classification accuracy: {numbers['accuracy'].value}")
     return numbers["accuracy"]
@@ -77,15 +133,15 @@ def prepare_writer(model_name, overwrite_existing=False):
         model_name: the run's name.
         overwrite_existing: deletes those of an earlier run.
     Raises:
-        UserError: there are some, and they are not to be overwritten.
+        ExistsError: there are some, and they are not to be overwritten.
     """
     for path in (logs.ROOT / model_name, checkpoints.ROOT / model_name):
-        if path.exists():
+        if path.exists() or path.is_symlink():
             if not overwrite_existing:
-                raise UserError(
+                raise ExistsError(
                     f"{path} exists; pass overwrite_existing=True to delete it, or another name."
                 )
-            shutil.rmtree(path)
+            disk.delete(path)
     return logs.plain_writer(logs.ROOT / model_name)
 
 

@@ -52,14 +52,14 @@ def train(
         model: `loss, summaries = model.loss(*batch)`; summaries are scalars by tag.
         train_loader: iterates (grey x in [0, 1], y), one epoch each time; a `Batches` is
             binarized on its device.
-        labeled_subset: (xl (L, 784), uint8 or in [0, 1], and one-hot yl), or `Batches` of
-            the like; looked at only if y_status is "semisup".
+        labeled_subset: (xl (L, 784), uint8 or in [0, 1], and labels yl, one-hot or not), or
+            `Batches` of the like, one-hot; looked at only if y_status is "semisup".
         device: where the model lies.
         tqdm: the progress bar's class.
         writer: a TensorBoard writer, or None.
         iter_max, iter_save: iterations in all, and between checkpoints.
         model_name: kept for the starter code's scripts; the checkpoint's folder is model.name.
-        y_status: "none": the batch is (x,); "semisup": (x, xl, yl).
+        y_status: "none": the batch is (x,); "semisup": (x, xl, yl); "fullsup": (x, one-hot y).
         reinitialize: resets every layer first.
         lr: Adam's learning rate.
         precision: of the matrix products: "fp32", "tf32" or "bf16".
@@ -74,8 +74,8 @@ def train(
     Returns:
         Trained.
     Raises:
-        UserError: a term of the loss is not finite (the checkpoints before stay), or a file
-            cannot be written or read.
+        UserError: a term of the loss is not finite (the checkpoints before stay), a file cannot
+            be written or read, or the data are no images and labels (see data.checks).
         SystemExit: after a signal.
         ValueError: an argument is out of its range.
     """
@@ -130,7 +130,7 @@ def loop(
             checkpoint = stopped or i == iter_max or i % iter_save == 0
             if checkpoint or i % LOOK_EVERY == 0:
                 latest = session.look(i)
-                bar.set_postfix({tag.split("/")[-1]: f"{v:.2f}" for tag, v in latest.items()})
+                bar.set_postfix(_in_short(latest))
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
@@ -148,9 +148,19 @@ def loop(
     return Trained(i, i - session.start, clock.seconds, session.models)
 
 
+def _in_short(summaries):
+    """What the bar says: the loss and its parts. The parts' sum and the gradient are in the log."""
+    left_out = ("gen/elbo", "gen/elbo_labeled", "train/grad_norm")
+    return {
+        tag.split("/")[-1]: f"{v:.1f}" if 10 <= abs(v) < 10_000 else f"{v:.2g}"
+        for tag, v in summaries.items()
+        if tag not in left_out
+    }
+
+
 def _check_arguments(y_status, iter_max, iter_save, save_every_seconds, lr):
-    if y_status not in ("none", "semisup"):
-        raise ValueError(f"y_status is 'none' or 'semisup', got {y_status!r}")
+    if y_status not in ("none", "semisup", "fullsup"):
+        raise ValueError(f"y_status is 'none', 'semisup' or 'fullsup', got {y_status!r}")
     numbers = {"iter_max": iter_max, "save_every_seconds": save_every_seconds, "lr": lr}
     for name, number in numbers.items():
         if not number >= 0:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 LOG_2PI = math.log(2 * math.pi)
 MIN_VARIANCE = 1e-8
+TOGETHER = 500  # components of a mixture; of 100 points of 10 dimensions 2 MB, which fit a cache
 
 
 def sample_gaussian(m: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -35,7 +36,7 @@ def sample_gaussian(m: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         ValueError: v does not broadcast to m.
     """
     try:
-        fits = _broadcast(m=m, v=v) == list(m.shape)
+        fits = torch.jit.is_tracing() or _broadcast(m=m, v=v) == list(m.shape)
     except ValueError:
         fits = False
     if not fits:
@@ -85,6 +86,9 @@ def _broadcast(**tensors: torch.Tensor | float) -> list[int]:
 
     As torch.broadcast_shapes, but in words, and without the half second that one takes to load.
     """
+    if torch.jit.is_tracing():  # sizes are tensors then, which do not compare
+        tensors = [t for t in tensors.values() if isinstance(t, torch.Tensor)]
+        return torch.broadcast_tensors(*tensors)[0].shape
     shapes = {name: tuple(getattr(t, "shape", ())) for name, t in tensors.items()}
     joint: list[int] = []
     for across in itertools.zip_longest(*map(reversed, shapes.values()), fillvalue=1):
@@ -112,7 +116,6 @@ class MixtureLogDensity(torch.autograd.Function):
     """
 
     generate_vmap_rule = True  # for stack.py: forward and backward consist of what has one
-    TOGETHER = 500  # components: with 100 points of 10 dimensions, 2 MB of differences in cache
 
     @staticmethod
     def forward(
@@ -120,8 +123,7 @@ class MixtureLogDensity(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         # Z outermost: the sum then adds whole (B, K) planes instead of runs of Z neighbours.
         z_planes, squares = z.T.unsqueeze(2).contiguous(), []
-        together = MixtureLogDensity.TOGETHER
-        for m_part, v_part in zip(m.split(together), v.split(together), strict=True):
+        for m_part, v_part in zip(m.split(TOGETHER), v.split(TOGETHER), strict=True):
             differences = z_planes - m_part.T.unsqueeze(1).contiguous()
             differences.mul_(differences).mul_(v_part.reciprocal().T.unsqueeze(1).contiguous())
             squares.append(differences.sum(0))
@@ -236,10 +238,12 @@ def log_sum_exp(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
     return torch.logsumexp(x, dim)
 
 
-_STARTER = {
+_STARTER = (
     *("save_model_by_name", "load_model_by_name", "prepare_writer", "log_summaries"),
     *("reset_weights", "evaluate_lower_bound", "evaluate_classifier", "get_mnist_data"),
-}
+)
+# What `from codebase.utils import *` brings: these too, and as from the starter's torch and F.
+__all__ = [*(name for name in globals() if not name.startswith("_")), *_STARTER]
 
 
 def __getattr__(name: str) -> object:

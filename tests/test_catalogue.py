@@ -11,13 +11,13 @@ import torch
 from conftest import ROOT
 from tqdm import tqdm
 
+from codebase.catalogue import CATALOGUE
 from codebase.data import subsets
 from codebase.data.batches import Batches, as_pixels, one_hot, seeded_generator
 from codebase.engine.randomness import seeded
 from codebase.engine.session import Session
 from codebase.engine.stacked_session import StackedSession
 from codebase.files import checkpoints, records
-from codebase.models.catalogue import CATALOGUE
 from codebase.runs.saved import open_run
 from codebase.train import loop
 
@@ -258,7 +258,7 @@ def test_a_model_is_added_as_the_page_says(tmp_path):
     blocks = re.findall(r"```python\n# (\S+?)(, [^\n]*)?\n(.*?)```", text, re.DOTALL)
     assert [path for path, *_ in blocks] == [
         "codebase/models/vamp.py",
-        "codebase/models/catalogue.py",
+        "codebase/catalogue.py",
         "tests/test_vamp.py",
     ]
     for path, where, code in blocks:

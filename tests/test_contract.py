@@ -2,10 +2,12 @@
 
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
-from conftest import DATA
+from conftest import DATA, ROOT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from codebase import utils as ut
@@ -65,6 +67,42 @@ def test_an_unknown_helper_is_an_attribute_error():
         ut.nonsense  # noqa: B018
 
 
+def test_a_star_import_brings_the_helpers_too():
+    names = {}
+    exec("from codebase.utils import *", names)
+    assert {function.__name__ for function in SIGNATURES} <= names.keys()
+    assert {"get_mnist_data", "torch", "F"} <= names.keys()
+
+
+def test_importing_utils_stays_light():
+    code = "import sys, codebase.utils; print('codebase.starter' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+def test_evaluation_unpacks_into_its_terms(here):
+    x = torch.zeros(3, 784)
+    nelbo, kl, rec = found = ut.evaluate_lower_bound(VAE(), (x, None))
+    assert nelbo == pytest.approx(kl + rec, abs=1e-4)
+    assert found["rec"].value == rec
+    assert {"nelbo", "kl", "rec", "iwae-1", "iwae-1000"} <= found.keys()
+    terms = ut.evaluate_lower_bound(SSVAE(), (x, None), run_iwae=False)
+    assert [n.value for n in terms.values()] == [*terms]
+    assert len([*terms]) == 4
+
+
+def test_later_versions_pass_more(mnist, monkeypatch):
+    monkeypatch.chdir(DATA.parent)
+    loader, *_ = ut.get_mnist_data("cpu", 100, use_test_subset=True)
+    assert next(iter(loader))[0].shape == (100, 784)
+    assert ut.get_mnist_data("cpu", 100, False)[1][0].unique().numel() > 2
+    assert ut.get_mnist_data("cpu", True)[0].batch_size == 97
+    test = torch.rand(3, 784), torch.arange(3)
+    model = SSVAE()
+    assert ut.evaluate_classifier(model, 1, test) == ut.evaluate_classifier(model, test)
+    assert ut.evaluate_classifier(model, gw=0, test_set=test).value <= 1
+
+
 def test_the_data_of_the_starter_code(mnist):
     loader, (xl, yl), (x_test, y_test) = ut.get_mnist_data("cpu", data_dir=DATA)
     x, y = next(iter(loader))
@@ -85,8 +123,9 @@ def test_the_data_of_the_starter_code(mnist):
 
 def test_a_log_is_not_clobbered_unless_told_to(here):
     ut.prepare_writer("x").close()
-    with pytest.raises(UserError, match="exists"):
-        ut.prepare_writer("x")
+    for expected in (UserError, FileExistsError):
+        with pytest.raises(expected, match=r"^logs.x exists; pass"):
+            ut.prepare_writer("x")
     ut.prepare_writer("x", overwrite_existing=True).close()
 
 

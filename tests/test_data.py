@@ -232,7 +232,7 @@ def load(files):
 
 
 def test_good_files_are_read(files):
-    dataset = load(files)
+    dataset = datasets.load("custom", files)
     assert dataset.train_x.shape == (60_000, 784)
     assert dataset.train_x.dtype == torch.uint8
 

@@ -12,7 +12,7 @@ import pytest
 import torchvision
 from test_data import write_idx
 
-from codebase.data import datasets
+from codebase.data import datasets, download, known
 from codebase.errors import UserError
 
 # urllib leaves the socket of a request that timed out to the garbage collector.
@@ -84,6 +84,7 @@ def mirrors(monkeypatch, packed):
     def use(*urls):
         resources = [(name, hashlib.md5(c).hexdigest()) for name, c in packed.items()]
         monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
+        monkeypatch.setattr(known, "MNIST", hashlib.sha256(bytes(70_000 * 785)).hexdigest())
         monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", list(urls))
 
     return use
@@ -117,7 +118,7 @@ def test_a_mirror_with_a_wrong_checksum_is_passed_over(tmp_path, packed, mirrors
 
 
 def test_a_mirror_that_hangs_is_passed_over(tmp_path, packed, mirrors, monkeypatch):
-    monkeypatch.setattr(datasets, "TIMEOUT", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT", 0.5)
     release = threading.Event()
     with serving(lambda handler: release.wait(20)) as hanging, serving(good(packed)) as fine:
         mirrors(hanging, fine)

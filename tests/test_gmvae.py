@@ -34,6 +34,7 @@ from torch.testing import assert_close
 
 from codebase.models import base
 from codebase.models.gmvae import GMVAE
+from codebase.models.vae import VAE
 
 X = binary(3, 784)
 UNIT = math.log(math.e - 1)  # softplus(UNIT) = 1
@@ -336,3 +337,29 @@ def test_the_weights_are_uniform_and_only_the_components_are_trained(model):
     model.loss(X)[0].backward()
     assert model.pi.grad is None
     assert not model.pi.requires_grad
+
+
+@pytest.mark.parametrize("asked", ["loss", "negative_elbo_bound"])
+def test_it_compiles_without_a_break(asked):
+    model, x = GMVAE(z_dim=3, k=7), (torch.rand(5, 784) < 0.5).float()
+    compiled = torch.compile(getattr(model, asked), fullgraph=True, backend="eager")
+    found = []
+    for function in (getattr(model, asked), compiled):
+        torch.manual_seed(0)
+        found.append(function(x)[0])
+    assert torch.equal(*found)
+
+
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, and warns of every size it meets
+def test_sampling_can_be_traced():
+    class Sampler(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, z):
+            return self.model.sample_sigmoid(3) + self.model.negative_elbo_bound(z.round())[0]
+
+    for model in (GMVAE(z_dim=3, k=7), VAE(z_dim=3)):
+        traced = torch.jit.trace(Sampler(model), torch.rand(2, 784), check_trace=False)
+        assert traced(torch.rand(2, 784)).shape == (3, 784)

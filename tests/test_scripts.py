@@ -163,7 +163,7 @@ def test_a_finished_run_is_refused_then_overwritten(run, tmp_path):
     before = weights.read_bytes()
     refused = run("run_vae.py", *flags)
     assert refused.returncode == 2
-    assert "--overwrite 1" in refused.stderr
+    assert "--train 0 evaluates it again; --overwrite 1" in refused.stderr
     assert "--run" in refused.stderr
     assert weights.read_bytes() == before
     weights.write_bytes(b"spoiled")
@@ -251,6 +251,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(start, run, tmp_path):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT
     assert "Stopped by SIGINT at iteration" in out + err
+    assert err.splitlines()[-1] == "The same command goes on from there."
     assert "Traceback" not in err
 
     refused = run("run_vae.py", *flags, "--resume", 0)
@@ -274,3 +275,27 @@ def test_without_mnist_and_network_the_default_is_digits(run, tmp_path):
     assert "NO MNIST" in done.stdout
     assert "data=digits" in only(tmp_path / "checkpoints").name
     assert not (tmp_path / "data" / "MNIST").exists()
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, *OTHERS])
+def test_a_missing_package_is_named_with_what_installs_it(script, tmp_path):
+    words = [script, "RUN"] if script in ("run_explorer.py", "run_figures.py") else [script]
+    code = f"""
+import runpy, sys
+sys.modules["torch"] = None
+sys.argv, sys.path[0] = {words!r}, {str(ROOT)!r}
+runpy.run_path({str(ROOT / script)!r}, run_name="__main__")
+"""
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    complaint = "torch is missing; python -m pip install -r requirements.txt installs it."
+    assert done.stderr.strip().endswith(complaint)
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_version_is_the_package_s(run):
+    import codebase
+
+    done = run("run_gmvae.py", "--version")
+    assert (done.returncode, done.stdout.strip()) == (0, codebase.__version__)

@@ -9,12 +9,11 @@ import pytest
 import throwaway
 import torch
 
-from codebase import command, explorer
+from codebase import catalogue, command, explorer
+from codebase.catalogue import Entry, dimensions
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.evaluation.bounds import full_bounds
-from codebase.models import catalogue
-from codebase.models.catalogue import Entry, dimensions
 from codebase.runs.saved import open_run
 
 ENTRIES = {

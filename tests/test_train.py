@@ -357,7 +357,7 @@ def test_constants_are_never_trained(here, digits):
 
 
 def test_an_unknown_y_status_is_refused(here, digits):
-    with pytest.raises(ValueError, match="'none' or 'semisup'"):
+    with pytest.raises(ValueError, match="'none', 'semisup' or 'fullsup', got"):
         train.train(built("vae"), [], None, "cpu", quiet, None, iter_max=1, y_status="all")
 
 

@@ -28,7 +28,7 @@ class FullGaussian(Distribution):
         return self.factor.square().sum(-1)
 
     def rsample(self, shape=()):
-        noise = torch.randn(*shape, *self.mean.shape, device=self.mean.device)
+        noise = torch.randn_like(self.mean.expand(*shape, *self.mean.shape))
         return self.mean + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value):

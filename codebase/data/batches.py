@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from codebase.data import checks
+
 CLASSES = 10
 
 
@@ -48,10 +50,11 @@ class Batches:
     next binarized minibatch of an endless sequence of epochs, and `state_dict` the place in it.
 
     Args:
-        x, y: (N, 784) uint8 and (N, …), on the device, N ≥ 1.
+        x, y: (N, 784) uint8 or in [0, 1] (see `checks.pixels`) and (N, …), on the device, N ≥ 1.
         batch_size: images per minibatch; the last one of an epoch may be smaller.
         generator: of that device; shuffles and binarizes.
     Raises:
+        UserError: x has values that are no pixels.
         ValueError: batch_size < 1, or x and y are empty or of different lengths.
     """
 
@@ -62,7 +65,8 @@ class Batches:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if not len(x) == len(y) > 0:
             raise ValueError(f"x and y need the same length ≥ 1, got {len(x)} and {len(y)}")
-        self.x, self.y, self.batch_size, self.generator = x, y, batch_size, generator
+        self.x, self.y = checks.pixels(x, "x of Batches"), y
+        self.batch_size, self.generator = batch_size, generator
         self.order, self.place = self._shuffle()[:0], 0
         self.drawn = self.order  # positions of the last minibatch drawn
 

@@ -1,51 +1,58 @@
-"""Datasets as uint8 tensors: MNIST, Fashion-MNIST, KMNIST from disk or download, and digits."""
+"""Datasets as uint8 tensors: MNIST and its like from disk or download, digits, one's own."""
 
-import contextlib
 import hashlib
-import os
-import shutil
-import socket
-import tempfile
-import zlib
-from dataclasses import dataclass
-from http.client import HTTPException
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
+from codebase.data import idx, known, places
+from codebase.data.idx import IDX_FILES
+from codebase.data.places import TORCHVISION as TORCHVISION
 from codebase.errors import UserError
 
-TIMEOUT = 20  # seconds a download may be silent
-IDX_FILES = {
-    "train-images-idx3-ubyte": (60_000, 28, 28),
-    "train-labels-idx1-ubyte": (60_000,),
-    "t10k-images-idx3-ubyte": (10_000, 28, 28),
-    "t10k-labels-idx1-ubyte": (10_000,),
-}
-TORCHVISION = {"mnist": "MNIST", "fashion": "FashionMNIST", "kmnist": "KMNIST"}
+SUBSET = 100  # test images
+TENSORS = "train_x", "train_y", "test_x", "test_y"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Grey images (N, 784) as uint8 and labels (N,) as int64, for training and for testing."""
+    """Grey images (N, 784) as uint8 and labels (N,) as int64, for training and for testing.
+
+    Attributes:
+        labelled: False where the labels are not known; they are all 0 then.
+    """
 
     name: str
     train_x: torch.Tensor
     train_y: torch.Tensor
     test_x: torch.Tensor
     test_y: torch.Tensor
+    labelled: bool = True
+    found: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # once
 
     def to(self, device):
         """The same dataset on another device."""
-        tensors = self.train_x, self.train_y, self.test_x, self.test_y
-        return Dataset(self.name, *(t.to(device) for t in tensors))
+        there = replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+        there.found.update(self.found)
+        return there
 
     def sha256(self):
         """Hash of every byte of images and labels, in the order of the fields."""
-        digest = hashlib.sha256()
-        for t in (self.train_x, self.train_y, self.test_x, self.test_y):
-            digest.update(t.to("cpu", torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        if "sha256" not in self.found:
+            digest = hashlib.sha256()
+            for name in TENSORS:
+                digest.update(getattr(self, name).to("cpu", torch.uint8).numpy().tobytes())
+            self.found["sha256"] = digest.hexdigest()
+        return self.found["sha256"]
+
+    def need_labels(self, what: str) -> None:
+        """Raises a UserError if there are no labels, which that needs."""
+        if not self.labelled:
+            raise UserError(
+                f"The data {self.name} have no labels, and {what} needs them: put "
+                "train-labels-idx1-ubyte and t10k-labels-idx1-ubyte beside the images."
+            )
 
 
 def load(name="auto", data_dir="data"):
@@ -53,24 +60,28 @@ def load(name="auto", data_dir="data"):
 
     Args:
         name: "mnist", "fashion", "kmnist" (four files each, used from data_dir or downloaded into
-            it), "digits" (comes with scikit-learn) or "auto".
-        data_dir: folder in torchvision's layout, data_dir/MNIST/raw and its like.
+            it), "custom" (one's own in such files, the labels' may be missing), "digits" (comes
+            with scikit-learn) or "auto".
+        data_dir: holds the files, in torchvision's layout or flat (see `places`).
     Raises:
         UserError: the files are missing and cannot be downloaded, or are not what they should be.
     """
     if name == "digits":
         return _digits()
-    if name != "auto":
-        return _idx(name, Path(data_dir))
+    data_dir = Path(data_dir)
+    if name == "custom":
+        return _custom(data_dir)
     try:
-        _fetch("mnist", Path(data_dir))
+        files = _found_or_downloaded("mnist" if name == "auto" else name, data_dir)
     except UserError as error:
+        if name != "auto":
+            raise
         print(
             f"\n*** NO MNIST. {error}\n*** Going on with the small digits of scikit-learn "
             "(1,347 training images): their numbers do not compare with MNIST's.\n"
         )
         return _digits()
-    return _idx("mnist", Path(data_dir))
+    return _idx("mnist" if name == "auto" else name, files)
 
 
 def _digits():
@@ -87,111 +98,72 @@ def _digits():
     return Dataset("digits", x[train], y[train], x[test], y[test])
 
 
-def _idx(name, data_dir):
-    """One of torchvision's MNIST-like datasets, every file checked before it is read."""
-    from torchvision import datasets
+def _found_or_downloaded(name, data_dir):
+    """Paths of a dataset's four files."""
+    if found := places.find(name, data_dir):
+        return found
+    from codebase.data.download import fetch  # torchvision takes a second to import
 
-    _fetch(name, data_dir)
-    raw = _raw(name, data_dir)
-    for file, shape in IDX_FILES.items():
-        _check_idx(raw / file, shape)
-    tensors = []
-    for train in (True, False):
-        part = getattr(datasets, TORCHVISION[name])(data_dir, train=train)
-        if part.targets.max() > 9:
+    there = places.files_in(places.own(name, data_dir))
+    fetch(name, data_dir, [file for file in IDX_FILES if file not in there])
+    return places.find(name, data_dir)
+
+
+def _idx(name, files):
+    """One of torchvision's MNIST-like datasets, once it is known to be that."""
+    advice = "delete it, and the next start downloads it again, or put a good copy there."
+    tensors = [_read(files[file], shape, advice) for file, shape in IDX_FILES.items()]
+    dataset = Dataset(name, *tensors)
+    known.check(dataset, next(iter(files.values())).parent)
+    return dataset
+
+
+def _custom(data_dir):
+    """Images of 28 × 28 in idx files, any number of them, with or without labels."""
+    train_x, train_y, test_x, test_y = IDX_FILES
+    files = places.find("custom", data_dir, (train_x, test_x))
+    if not files:
+        raise UserError(f"There are no images. {places.described('custom', data_dir)}")
+    advice = "put a right one there; without both files of labels it is only images."
+    tensors = {
+        name: _read(path, (None, *IDX_FILES[name][1:]), advice) for name, path in files.items()
+    }
+    if len(tensors) == 3:
+        (lone,) = {train_y, test_y} & tensors.keys()
+        (other,) = {train_y, test_y} - tensors.keys()
+        raise UserError(f"{files[lone]} is there, {other} is not: bring both, or neither.")
+    for images, labels in ((train_x, train_y), (test_x, test_y)):
+        n = len(tensors[images])
+        if len(tensors.setdefault(labels, torch.zeros(n, dtype=torch.int64))) != n:
             raise UserError(
-                f"{raw / list(IDX_FILES)[1 if train else 3]} holds the label "
-                f"{part.targets.max()}, expected 0 to 9; replace the file."
+                f"{files[labels]} holds {len(tensors[labels]):,} labels for the {n:,} images of "
+                f"{files[images]}."
             )
-        tensors += [part.data.flatten(1), part.targets]
-    return Dataset(name, *tensors)
+    if len(tensors[test_x]) < SUBSET:
+        raise UserError(
+            f"{files[test_x]} holds {len(tensors[test_x])} images, expected at least {SUBSET}: so "
+            "many the bounds are measured on."
+        )
+    labelled = train_y in files
+    dataset = Dataset("custom", *(tensors[name] for name in IDX_FILES), labelled=labelled)
+    known.check(dataset, files[train_x].parent)
+    return dataset
+
+
+def _read(path, shape, advice):
+    """Images (N, 784), or labels (N,) as int64."""
+    tensor = idx.read(path, shape, advice)
+    if len(shape) > 1:
+        return tensor.flatten(1)
+    if tensor.max() > 9:
+        raise UserError(f"{path} holds the label {tensor.max()}, expected 0 to 9; {advice}")
+    return tensor.long()
 
 
 def on_disk(name, data_dir="data"):
-    """Whether one of torchvision's datasets lies there, all four files of it."""
-    return all((_raw(name, Path(data_dir)) / file).is_file() for file in IDX_FILES)
-
-
-def _raw(name, data_dir):
-    return data_dir / TORCHVISION[name] / "raw"
-
-
-def _check_idx(path, shape):
-    """Raises a UserError unless the file is an idx file of unsigned bytes of that shape."""
-    header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
-    expected = len(header) + torch.Size(shape).numel()
-    try:
-        with path.open("rb") as file:
-            found_header = file.read(len(header))
-            found = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    advice = "delete it, and the next start downloads it again, or put a good copy there."
-    if found != expected:
-        raise UserError(f"{path} has {found:,} bytes, expected {expected:,}; {advice}")
-    if found_header != header:
-        raise UserError(
-            f"{path} begins with {found_header.hex()}, expected {header.hex()} (an idx file of "
-            f"unsigned bytes of shape {' × '.join(map(str, shape))}); {advice}"
-        )
-
-
-def _fetch(name, data_dir):
-    """Downloads what is missing of a dataset's four files, trying every mirror of torchvision's.
-
-    The files are fetched and unpacked in a folder of their own and moved into place whole, so
-    that neither a kill nor a second process can leave half a file behind. Packed files already in
-    place are used if their checksum is right.
-    """
-    raw = _raw(name, data_dir)
-    try:
-        missing = [file for file in IDX_FILES if not (raw / file).exists()]
-    except OSError as error:
-        raise UserError(f"{raw} cannot be read: {error.strerror}.") from error
-    if not missing:
-        return
-    from torchvision import datasets
-
-    original = getattr(datasets, TORCHVISION[name])
-    tried = []
-    print(f"Downloading {original.__name__} to {raw}")
-    try:
-        raw.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data_dir, prefix="download-") as staging:
-            target = _raw(name, Path(staging))
-            target.mkdir(parents=True)
-            for packed in raw.glob("*.gz"):
-                shutil.copy(packed, target)
-            for mirror in original.mirrors:
-                # torchvision turns to the next mirror only when the first cannot be reached, not
-                # when it hangs or sends something else; so each is a dataset class of its own.
-                one = type(original.__name__, (original,), {"mirrors": [mirror]})
-                try:
-                    with _timeout(TIMEOUT):
-                        one(staging, download=True)
-                    for file in missing:
-                        os.replace(target / file, raw / file)
-                    return
-                except (OSError, RuntimeError, HTTPException, EOFError, zlib.error) as error:
-                    reason = " ".join(str(error).split("got: ")[-1].split())
-                    tried.append(f"{mirror} ({reason or type(error).__name__})")
-    except OSError as error:
-        tried.append(f"{raw} cannot be written ({error.strerror})")
-    for folder in (raw, raw.parent):  # not left behind empty, as if there were something
-        with contextlib.suppress(OSError):
-            folder.rmdir()
-    raise UserError(
-        f"{original.__name__} is not in {raw} and could not be downloaded. Tried: "
-        f"{'; '.join(tried)}. Put the files {', '.join(IDX_FILES)} (or their .gz) into {raw}, name "
-        "their folder with --data_dir, or go on without network with --dataset digits."
-    )
-
-
-@contextlib.contextmanager
-def _timeout(seconds):
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    """Whether one of torchvision's datasets lies in its own folder there, going by its labels."""
+    files = places.files_in(places.own(name, Path(data_dir)))
+    if len(files) < len(IDX_FILES):
+        return False
+    labels = [_read(files[f], IDX_FILES[f], "") for f in IDX_FILES if "labels" in f]
+    return known.labels_fit(name, *labels)

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
+from codebase.data import checks
 from codebase.data.batches import Batches, as_pixels
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # images and labels
@@ -20,6 +22,11 @@ class Stream:
         loader: a `Batches`, or any iterable of (grey x, y).
         labelled: None, (xl, yl), or a `Batches` of them; redrawn every time like the rest.
         pixels: "binary", drawn anew every time, or "grey".
+        classes: how many labels there are, if model.loss takes those of all images.
+        dtype: of the model's parameters; None: as the images have it.
+    Raises:
+        UserError: what the loader gives are no images (see `checks.pixels`). Minibatches on the
+            CPU are all looked at, of those on another device only the first.
     """
 
     def __init__(
@@ -28,12 +35,14 @@ class Stream:
         labelled: Labelled | None,
         device: torch.device | str,
         pixels: str = "binary",
+        classes: int = 0,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.loader, self.labelled, self.device = loader, labelled, device
-        self.pixels = pixels
+        self.pixels, self.classes, self.dtype = pixels, classes, dtype
         self.own = isinstance(loader, Batches)
         self.generator = loader.generator if isinstance(loader, Batches) else None
-        self.epochs = _endless(loader)  # of a foreign loader
+        self.epochs = _endless(loader, classes)  # of a foreign loader
         if labelled is not None and not isinstance(labelled, Batches):
             xl, yl = labelled
             self.labelled = xl.to(device), yl.to(device)
@@ -48,12 +57,18 @@ class Stream:
         return foreign + [part.next() for part in self.parts()]
 
     def at(self, sources: list[Any]) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
-        """x (B, 784), y (B,) and what model.loss takes, (x,) or (x, xl, yl), from a `next`."""
+        """x (B, 784), y (B,) and what model.loss takes, from a `next`.
+
+        That is (x,), (x, xl, yl), or with `classes` (x, y one-hot).
+        """
         if isinstance(self.loader, Batches):
             x, y = self.loader.at(sources[0], self.pixels)
         else:
             x, y = sources[0]
             x, y = as_pixels(x.to(self.device).flatten(1), self.pixels), y.to(self.device)
+        x = x.to(self.dtype)
+        if self.classes:
+            return x, y, (x, F.one_hot(y, self.classes).to(x))
         if self.labelled is None:
             return x, y, (x,)
         if isinstance(self.labelled, Batches):
@@ -61,7 +76,7 @@ class Stream:
         else:
             xl, yl = self.labelled
             xl = as_pixels(xl, self.pixels, self.generator)
-        return x, y, (x, xl, yl)
+        return x, y, (x, xl.to(self.dtype), yl)
 
     def draw(self) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
         """The next minibatch."""
@@ -89,12 +104,16 @@ class Stream:
             part.load_state_dict(state)
 
 
-def _endless(loader: Loader) -> Iterator[Pair]:
-    """Epoch after epoch of a loader."""
+def _endless(loader: Loader, classes: int) -> Iterator[Pair]:
+    """Epoch after epoch of a loader, looked at where that waits for no device."""
+    first = True
     for epoch in itertools.repeat(loader):
         empty = True
-        for batch in epoch:
-            empty = False
-            yield batch
+        for x, y in epoch:
+            if first or x.device.type == "cpu":
+                x = checks.pixels(x, "x of train_loader")
+                y = checks.labels(y, len(x), classes, "y of train_loader") if classes else y
+            empty = first = False
+            yield x, y
         if empty:
             raise ValueError("train_loader gave no minibatch")

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from codebase.data import checks
+from codebase.data.batches import CLASSES, Batches
 from codebase.data.stream import Labelled, Loader, Stream
 from codebase.engine import resume
 from codebase.engine.graph import captured
@@ -34,7 +36,8 @@ class Session:
         failure: the UserError or OSError that ended it while others went on, or None.
         models: how many are trained, one.
     Raises:
-        UserError: the file at state_path is of another training, or no folder can be made.
+        UserError: the file at state_path is of another training, no folder can be made, or
+            labeled_subset is not what it should be (see `checks.pairs`).
         ValueError: a state_path without `Batches`.
     """
 
@@ -59,9 +62,18 @@ class Session:
         self.failure: UserError | OSError | None = None
         self.state_path, self.on_checkpoint = state_path, on_checkpoint
         self.semisup = y_status == "semisup"
+        classes = self.model.y_dim or CLASSES
         labelled = labeled_subset if self.semisup else None
-        pixels = self.model.abilities.pixels
-        self.stream = Stream(train_loader, labelled, device, pixels)
+        if self.semisup and not isinstance(labelled, Batches):
+            labelled = checks.pairs(labelled, classes)
+        self.stream = Stream(
+            train_loader,
+            labelled,
+            device,
+            self.model.abilities.pixels,
+            classes if y_status == "fullsup" else 0,
+            next(model.parameters()).dtype,
+        )
         if state_path and not self.stream.own:
             raise ValueError("state_path needs a train_loader that is a data.batches.Batches")
         self.plain_step = Step(self.model, self.stream, lr, precision)

@@ -144,7 +144,8 @@ class Streams(Stream):
         if isinstance(labelled, tuple):
             xl, yl = map(torch.stack, zip(*(s.labelled for s in streams), strict=True))
             labelled = xl, yl
-        super().__init__(first.loader, labelled, first.device, first.pixels)
+        own = first.loader, labelled, first.device, first.pixels, first.classes, first.dtype
+        super().__init__(*own)
         self.streams = streams
 
     def next(self) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from codebase.data.stream import Stream
 from codebase.engine.precision import products
+from codebase.files import checkpoints
 from codebase.models.base import Model
 
 if TYPE_CHECKING:
@@ -87,6 +88,32 @@ class Step(Generic[M]):
     def moments(self) -> list[Moments]:
         """Adam's state for each model: {player: {parameter's number: state}}."""
         return [{name: own.state_dict()["state"] for name, own in self.optimizers.items()}]
+
+    def load_moments(self, moments):
+        """Goes on from what `moments` gave for one model; the optimizers keep their settings.
+
+        Raises:
+            ValueError, LookupError: it is that of another model.
+        """
+        if not moments.keys() <= self.optimizers.keys():
+            moments = {"model": moments}  # as it was saved when no model had several players
+        for player, optimizer in self.optimizers.items():
+            _load_moments(optimizer, moments.get(player, {}))
+
+
+def _load_moments(optimizer, moments):
+    """Adam's state by the parameter's number; a parameter without a gradient so far has none."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, found in moments.items():
+        like = parameters[range(len(parameters)).index(number)]
+        expected = {"step": torch.tensor(0.0), "exp_avg": like, "exp_avg_sq": like}
+        if found.keys() != expected.keys():
+            raise ValueError(f"parameter {number} of the optimizer has {', '.join(found)}")
+        for key, value in found.items():
+            if fault := checkpoints.misfit(value, expected[key]):
+                raise ValueError(f"{key} of the optimizer's parameter {number} {fault}")
+    settings = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": settings})
 
 
 def tensors(

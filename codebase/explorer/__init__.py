@@ -41,7 +41,7 @@ def write_all(runs: Sequence[str], step: int | None = None, data_dir: str | Path
     """
     for run in runs:
         opened = open_run(run, step)
-        text = page(opened, datasets.load(opened.data, data_dir)).encode()
+        text = page(opened, opened.dataset(data_dir)).encode()
         path = opened.folder / "explore.html"
         with disk.atomic(path) as file:
             file.write(text)

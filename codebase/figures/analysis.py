@@ -1,5 +1,6 @@
 """The numbers behind the figures, as pure functions: kl by dimension, clusters, calibration."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,7 @@ def mixture_kl_terms(
 
 def _log_normal_1d(x, of):
     m, v = of.mean, of.variance
-    return -0.5 * ((x - m).square() / v + v.log() + ut.LOG_2PI)
+    return -0.5 * ((x - m).square() / v + v.log() + math.log(2 * math.pi))
 
 
 def nearest_component(z: torch.Tensor, mixture: Mixture) -> torch.Tensor:

@@ -24,8 +24,8 @@ FIGURES: dict[str, tuple[Callable[[Study], style.Drawn], set[str]]] = {
     "style_transfer": (images.style_transfer, {"reconstructions", "labels"}),
     "kl_per_dimension": (charts.kl_bars, {"reconstructions"}),
     "traversals": (paths.traversals, {"reconstructions"}),
-    "interpolation": (paths.interpolation, {"reconstructions"}),
-    "arithmetic": (paths.arithmetic, {"reconstructions"}),
+    "interpolation": (paths.interpolation, {"reconstructions", "every class"}),
+    "arithmetic": (paths.arithmetic, {"reconstructions", "every class"}),
     "map": (maps.plane, {"reconstructions", "plane"}),
     "manifold": (paths.manifold, {"samples", "plane", "no labels", "gaussians"}),
     "pca": (maps.pca, {"reconstructions", "space"}),
@@ -146,10 +146,10 @@ def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     """The Study of a run at its last checkpoint, given its name or folder, and that folder.
 
     Raises:
-        UserError: as `open_run` and `datasets.load`.
+        UserError: as `open_run` and `SavedRun.dataset`.
     """
     opened = open_run(run)
-    dataset = datasets.load(opened.data, data_dir)
+    dataset = opened.dataset(data_dir)
     study = Study(
         *(opened.model, dataset, opened.model.name, opened.seed),
         others=other_datasets(opened.data, data_dir),

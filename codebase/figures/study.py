@@ -59,7 +59,8 @@ class Study:
         """What there is to draw: the model's abilities, and what its labels, z and prior are like.
 
         Besides the abilities' names: "labels" or "no labels", "plane" (Z = 2), "space" (Z > 2),
-        "mixture" and "gaussians", of which the prior is or consists.
+        "every class" among the test images, "mixture" and "gaussians", of which the prior is or
+        consists.
         """
         found = {name for name, able in asdict(self.abilities).items() if able is True}
         found.add("labels" if self.y_dim else "no labels")
@@ -68,6 +69,7 @@ class Study:
         ways = {
             "plane": self.z_dim == 2,
             "space": self.z_dim > 2,
+            "every class": len(self.y.unique()) == CLASSES,
             "mixture": isinstance(self.prior, Mixture),
             "gaussians": self.gaussians is not None,
         }

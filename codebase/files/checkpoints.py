@@ -3,6 +3,8 @@
 import copy
 import io
 import pickle
+import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -10,8 +12,11 @@ import torch
 
 from codebase.errors import UserError
 from codebase.files import disk
+from codebase.files.kinds import kind_of
+from codebase.files.weights import weights_of
 
 ROOT = Path("checkpoints")
+REMARKS = "Detected pickle protocol", "'torch.load' received a zip file"  # torch's
 
 
 def save(path, content):
@@ -45,20 +50,28 @@ def load(path, device=None):
     path = Path(path)
     try:
         _check_sums(path)
-        return torch.load(path, map_location=device or "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            for remark in REMARKS:  # on formats that are refused, with the reason
+                warnings.filterwarnings("ignore", remark)
+            return torch.load(path, map_location=device or "cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"There is no checkpoint {path}.{others(path)}") from None
     except Exception as error:  # what a broken pickle raises is no one's contract
-        raise UserError(f"{path} is not loaded: {_reason(error)}.{others(path)}") from error
+        reason = _reason(error, path)
+        raise UserError(f"{path} is not loaded: {reason}.{others(path)}") from error
 
 
-def _reason(error):
-    if isinstance(error, pickle.UnpicklingError):  # torch's own words fill a page
-        if "nsupported" in str(error):
-            return "it holds more than plain tensors and might run code"
-        return "it is damaged or no checkpoint"
+def _reason(error, path):
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be read ({error.strerror})"
+    if kind := kind_of(path):
+        return f"it is {kind}"
+    if isinstance(error, pickle.UnpicklingError):  # torch's own words fill a page
+        if "nsupported" in str(error):
+            what = re.search(r"GLOBAL ([\w.]+)", str(error))
+            more = f" ({what[1]})" if what else ""
+            return f"it holds more than plain tensors{more} and might run code"
+        return "it is damaged or no checkpoint"
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return f"it is damaged or no checkpoint ({first.rstrip('. ')})"
 
@@ -83,11 +96,14 @@ def others(path):
 def load_weights(model, path, device=None):
     """Loads a state_dict from path into the model; every key and shape must match.
 
+    Out of the usual wrappers and without the usual prefixes (see `weights_of`).
+
     Raises:
         UserError: as `load`, and when keys are missing, unknown or misshapen, or a value is
             not finite. The model is then as before.
     """
-    found, path = load(path, device), Path(path)
+    path = Path(path)
+    found = weights_of(load(path, device), path, model.state_dict().keys())
     fill(model, found, path, others(path))
 
 

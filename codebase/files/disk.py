@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -37,8 +38,15 @@ def atomic(path):
             raise
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written: {error.strerror or error}. What was saved before is intact."
+            f"{path} cannot be written: {error.strerror or error}. {what_is_left(path.parent)}"
         ) from error
+
+
+def what_is_left(folder: Path) -> str:
+    """A sentence on what was saved in a folder that a file cannot be written to."""
+    if folder.is_dir():
+        return "What was saved before is intact."
+    return f"{folder} is gone: since it was made, somebody has deleted or moved it."
 
 
 def _umask():
@@ -63,3 +71,19 @@ def make_folder(path):
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{path} cannot be made: {error.strerror or error}.") from error
+
+
+def delete(path: Path) -> None:
+    """Deletes a file, a folder with all that is in it, or a link (not what it points to), if there.
+
+    Raises:
+        UserError: it cannot be deleted.
+    """
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        where = error.filename or path
+        raise UserError(f"{where} cannot be deleted: {error.strerror or error}.") from error

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 from codebase.errors import UserError
+from codebase.files import disk
 
 ROOT = Path("logs")
 # Charts of several curves, for the CUSTOM SCALARS dashboard: {section: {title: regular expression
@@ -26,9 +27,12 @@ def log_summaries(writer, summaries, global_step):
 
 
 def delete(name):
-    """Deletes logs/‹name› if it is there."""
-    if (ROOT / name).exists():
-        shutil.rmtree(ROOT / name)
+    """Deletes logs/‹name› if it is there.
+
+    Raises:
+        UserError: it cannot be deleted.
+    """
+    disk.delete(ROOT / name)
 
 
 def plain_writer(path, **options):
@@ -60,7 +64,7 @@ class Log:
             except OSError as error:
                 raise UserError(
                     f"The log {self.path} cannot be written: {error.strerror or error}. "
-                    "What was saved before is intact."
+                    f"{disk.what_is_left(self.path)}"
                 ) from error
 
         return call
@@ -81,12 +85,13 @@ class Log:
 
         Args:
             means: (N, Z).
-            x, y: the images (N, 784) in [0, 1] and their labels (N,).
+            x, y: the images (N, 784) in [0, 1] and their labels (N,), or None.
         """
         # The writer would complain of what a process that was killed here has left.
         shutil.rmtree(self.path / f"{step:05d}", ignore_errors=True)
         pictures = (1 - x).view(-1, 1, 28, 28).expand(-1, 3, -1, -1)  # ink on paper
-        self.add_embedding(means, y.tolist(), pictures, step, tag="posterior_mean")
+        labels = None if y is None else y.tolist()
+        self.add_embedding(means, labels, pictures, step, tag="posterior_mean")
 
     def add_results(self, flags, metrics, step):
         """Logs a run's hyperparameters and its final numbers, final_‹group›/‹name›."""

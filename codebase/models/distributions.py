@@ -8,7 +8,6 @@ latent dimensions, D pixels, K components, Y labels, … whatever stands before.
 import abc
 import math
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -153,6 +152,8 @@ class Bernoulli(Distribution):
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Σ_d log Bernoulli(value_d; σ(logits_d)): (…, D) in {0, 1} → (…)."""
+        if value.shape != self.logits.shape:  # a solution's function may not broadcast
+            value = value.expand_as(self.logits)
         return ut.log_bernoulli_with_logits(value, self.logits)
 
     def entropy(self) -> torch.Tensor:
@@ -166,20 +167,14 @@ class Categorical:
 
     Args:
         logits: log probabilities but for a constant, (…, Y).
+    Attributes:
+        log_probs, probs: log probabilities and probabilities, (…, Y).
     """
 
     def __init__(self, logits: torch.Tensor) -> None:
         self.logits = logits
-
-    @cached_property
-    def log_probs(self) -> torch.Tensor:
-        """Log probabilities, (…, Y)."""
-        return F.log_softmax(self.logits, dim=-1)
-
-    @cached_property
-    def probs(self) -> torch.Tensor:
-        """Probabilities, (…, Y)."""
-        return self.log_probs.exp()
+        self.log_probs = F.log_softmax(logits, dim=-1)
+        self.probs = self.log_probs.exp()
 
     @property
     def mode(self) -> torch.Tensor:

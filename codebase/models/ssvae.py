@@ -60,7 +60,7 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
         self.z_dim, self.y_dim = z_dim, y_dim
         self.gen_weight, self.class_weight = gen_weight, class_weight
         self.labeled_elbo, self.prune = labeled_elbo, prune
-        networks = getattr(nns, nn)
+        networks = nns.version(nn)
         self.enc: nns.v1.Encoder = networks.Encoder(z_dim, y_dim)
         self.dec: nns.v1.Decoder = networks.Decoder(z_dim, y_dim)
         self.cls: nns.v1.Classifier = networks.Classifier(y_dim)

@@ -34,7 +34,7 @@ class VAE(StandardNormalPrior, LatentVariableModel):
             raise ValueError(f"beta must be at least 0, got {beta}")
         super().__init__(name)
         self.z_dim, self.beta = z_dim, beta
-        networks = getattr(nns, nn)
+        networks = nns.version(nn)
         self.enc: nns.v1.Encoder = networks.Encoder(z_dim)
         self.dec: nns.v1.Decoder = networks.Decoder(z_dim)
         self._init_prior()

@@ -29,6 +29,7 @@ def write(args: Namespace) -> None:
         torch.set_num_threads(args.threads)
     device = device_named(args.device)
     dataset = datasets.load(args.dataset, args.data_dir).to(device)
+    dataset.need_labels("the report")
     sha256 = dataset.sha256()
 
     def on_disk(key: str) -> Runs:
@@ -36,7 +37,11 @@ def write(args: Namespace) -> None:
 
     runs = {key: on_disk(key) for key in EXPERIMENTS}  # what is damaged is known before training
     if args.train:
+        left = sum(len(r.missing) for r in runs.values())
         for key in runs:
+            if runs[key].missing:
+                print(f"\n{left} of {args.runs * len(runs)} runs are still to be trained")
+                left -= len(runs[key].missing)
             train_missing(runs[key], partial(on_disk, key), args, dataset.name)
         runs = {key: on_disk(key) for key in EXPERIMENTS}
     out = Path(args.out)
@@ -49,8 +54,9 @@ def write(args: Namespace) -> None:
     missing = sum(len(r.missing) for r in runs.values())
     print(f"\nreport: {out / 'report.html'}, {out / 'report.md'}; numbers: {out / 'results.json'}")
     if missing:
-        way = "they are shown as missing" if args.train else "--train runs them"
-        print(f"{missing} of {missing + sum(len(r.found) for r in runs.values())} runs lack: {way}")
+        way = "shown as missing" if args.train else "--train trains them"
+        count = missing + sum(len(r.found) for r in runs.values())
+        print(f"{missing} of {count} runs are not there: {way}.")
 
 
 def _write(path, content):

@@ -168,8 +168,10 @@ def read(
             groups = content.pop("numbers")
             again = path.parent / f"evaluation-{iter_max:05d}" / path.name
             if again.exists():  # of the same weights, with --train 0: maybe the IWAE bounds too
-                more = _content(again)["numbers"]
-                groups = {g: more.get(g, {}) | members for g, members in groups.items()}
+                more = _content(again)
+                if more["sha256"] == sha256:
+                    more = more["numbers"]
+                    groups = {g: more.get(g, {}) | members for g, members in groups.items()}
             found.append(Recorded(i, name, iter_max, groups, content))
     return Runs(experiment, found, missing)
 

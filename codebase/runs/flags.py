@@ -5,7 +5,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from codebase.flag import NEUTRAL, RECORDED, Flag, number, switch
+from codebase import __version__
+from codebase.errors import nearest
+from codebase.flag import NEUTRAL, RECORDED, Flag, folder, number, switch
 
 THREADS = Flag(
     "threads",
@@ -118,14 +120,15 @@ DATA = (
     Flag(
         "dataset",
         "auto: MNIST if it is on disk or can be downloaded, else the small digits that come with "
-        "scikit-learn",
+        "scikit-learn; custom: images of your own, in files like MNIST's",
         default="auto",
-        choices=("auto", "mnist", "fashion", "kmnist", "digits"),
+        choices=("auto", "mnist", "fashion", "kmnist", "digits", "custom"),
         names=NEUTRAL,  # what "auto" comes to is recorded in its place, as "data"
     ),
     Flag(
         "data_dir",
-        "folder that holds or receives MNIST/raw and its like",
+        "folder that holds the files, or receives MNIST/raw and its like",
+        type=folder,
         default="data",
         names=NEUTRAL,
     ),
@@ -152,6 +155,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog, description=description, formatter_class=_Formatter, allow_abbrev=False
         )
+        self.add_argument(
+            "--version", action="version", version=f"{__version__}", help="print it and end"
+        )
         self.flags = []
 
     def add(self, flags, group=None):
@@ -169,6 +175,11 @@ class Parser(argparse.ArgumentParser):
             self.flags.append(flag)
 
     def error(self, message):
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            flags = [name for flag in self.flags for name in (f"--{flag.name}", *flag.aliases)]
+            flags += self._option_string_actions  # those that are no `Flag`
+            message += "." + nearest(unknown.split()[0].split("=")[0], dict.fromkeys(flags))
         print(f"{self.prog}: error: {message}", file=sys.stderr)
         raise SystemExit(2)
 
@@ -215,7 +226,12 @@ def report_parser(description):
             Flag("jobs", "runs trained at a time", type=number(int, 1, 1024), default=1),
             THREADS,
             DEVICE,
-            Flag("out", "folder for report.md, report.html and results.json", default="report"),
+            Flag(
+                "out",
+                "folder for report.md, report.html and results.json",
+                type=folder,
+                default="report",
+            ),
         ]
     )
     p.add(DATA, "data")

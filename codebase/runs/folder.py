@@ -3,14 +3,15 @@
 import contextlib
 import os
 import platform
-import shutil
 
 import filelock
 
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, logs, records
+from codebase.runs import record
 
 LOCKS = "lock", "owner.json"
+FLAGS = "flags.json"
 WAY_OUT = "--overwrite 1 deletes it and starts anew; --run N takes another run id."
 
 
@@ -42,32 +43,53 @@ class Folder:
         """Makes the folder this process's own, for a run that is new or goes on.
 
         Raises:
-            UserError: the run is finished, has other flags, or another process trains it.
+            UserError: the run is finished, has other flags or data, or another process trains it;
+                or with --overwrite 1 it cannot be deleted.
         """
         self._lock()
         if self.args.overwrite:
             self._empty()
-        if self.results_path.exists():
-            raise UserError(f"The run {self.path} exists and is finished. {WAY_OUT}")
+        if self.finished():
+            raise UserError(
+                f"The run {self.path} exists and is finished. --train 0 evaluates it again; "
+                f"{WAY_OUT}"
+            )
         self.refuse_others()
         disk.sweep(self.path)
-        records.write(self.path / "flags.json", self.settings.identity)
+        records.write(self.path / FLAGS, self.settings.identity)
+
+    def finished(self) -> bool:
+        """Whether there is a record, and of this run.
+
+        Raises:
+            UserError: it is damaged, or one of another run, which it has outlived.
+        """
+        if not self.results_path.exists():
+            return False
+        before = record.of_results(self.results_path, WAY_OUT)
+        # An earlier record says less; numbers measured again hardly depend on the precision.
+        said = {k: v for k, v in self.settings.identity.items() if k in before}
+        if not self.args.train:
+            said.pop("precision", None)
+        record.compare(self.path, said, before, WAY_OUT)
+        return True
 
     def refuse_others(self):
         """Raises a UserError if what lies in the folder is not this run, or may not go on."""
-        recorded = self.path / "flags.json"
+        if not self.args.train:
+            record.check_data(self.path, self.settings.dataset)
+            return
+        recorded = self.path / FLAGS
         if recorded.exists():
             mine = self.settings.identity
-            # Earlier records do not name the model; the folder's name does.
-            before = {"model": mine["model"]} | records.read(recorded, WAY_OUT)
-            changed = sorted(k for k in mine if before.get(k) != mine[k])
-            if changed:
-                was = ", ".join(f"{k} was {before.get(k)}, is {mine[k]}" for k in changed)
-                raise UserError(f"The run {self.path} exists with other flags ({was}). {WAY_OUT}")
+            # The folder's name says the model too; where the hash is missing, nothing compares.
+            earlier = {k: mine[k] for k in record.LATER}
+            before = earlier | record.of_flags(recorded, WAY_OUT)
+            record.compare(self.path, mine, before, WAY_OUT)
             if self.args.resume == "0" and not self.results_path.exists():
                 raise UserError(f"The run {self.path} exists, unfinished. {WAY_OUT}")
         elif self.state_path.exists() or any(self.path.glob("model-*.pt")):
-            raise UserError(f"The run {self.path} exists, without its flags.json. {WAY_OUT}")
+            raise UserError(f"The run {self.path} exists, without its {FLAGS}. {WAY_OUT}")
 
     def clear(self):
         """Deletes the run, or with --train 0 the numbers of its evaluation.
@@ -76,7 +98,7 @@ class Folder:
             UserError: another process trains it.
         """
         if not self.args.train:
-            self.results_path.unlink(missing_ok=True)
+            disk.delete(self.results_path)
         elif self.path.exists():
             self._lock()
             self._empty()
@@ -97,11 +119,15 @@ class Folder:
                 (self.path / name).unlink()
 
     def _empty(self):
-        for path in self.path.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name not in LOCKS:
-                path.unlink()
+        """Deletes the run, its record first and its flags last.
+
+        Whatever it is stopped by, what is left is then an unfinished run of the flags it says, or
+        nothing.
+        """
+        order = {self.results_path.name: -1, FLAGS: 1}
+        for path in sorted(self.path.iterdir(), key=lambda path: order.get(path.name, 0)):
+            if path.name not in LOCKS:
+                disk.delete(path)
         logs.delete(self.settings.name)
 
     def _lock(self):

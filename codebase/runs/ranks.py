@@ -29,12 +29,23 @@ STOPPING = [
 
 def rank():
     """This process's number, from 0."""
-    return int(os.environ.get("RANK", 0))
+    return _variable("RANK", 0)
 
 
 def world():
     """How many processes share the job."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return _variable("WORLD_SIZE", 1)
+
+
+def _variable(name, least):
+    """What the launcher says in the environment; the least where it is not set, or empty."""
+    text = os.environ.get(name, "").strip()
+    if not text.isascii() or not (text or "0").isdigit() or (text and int(text) < least):
+        raise UserError(
+            f"The environment variable {name} is {text!r}, expected a whole number, at least "
+            f"{least}, as torchrun sets it; without torchrun, unset it."
+        )
+    return int(text or least)
 
 
 def launched_here():
@@ -61,7 +72,7 @@ def gathered(mine):
     try:
         _join()
         distributed.all_gather_object(everyone, mine)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # also where torchrun's variables are incomplete
         raise UserError(
             f"Rank {rank()} cannot reach the other ranks ({str(error).splitlines()[0][:120]}). "
             "What was saved is intact; the same command goes on."
@@ -118,7 +129,7 @@ def claim_a_gpu():
     import torch
 
     if world() > 1:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        torch.cuda.set_device(_variable("LOCAL_RANK", 0) % torch.cuda.device_count())
 
 
 @contextlib.contextmanager
@@ -146,7 +157,7 @@ def end_with_the_launcher():
 
     Without effect elsewhere, and for what is no rank.
     """
-    if "RANK" in os.environ and sys.platform == "linux":
+    if os.environ.get("RANK", "").strip() and sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
+from codebase.evaluation.reference import words
 from codebase.evaluation.summary import numbers, summary
 from codebase.runs import ranks
 from codebase.runs.flags import complain
@@ -70,8 +71,8 @@ def _replicate(settings, task):
             _show(found, settings, runs[args.run])
         if lost := [i for i in runs if i not in found]:
             raise UserError(
-                f"Runs {_listed(lost)} are not finished, for the reasons above. What was saved is "
-                "intact; the same command goes on with them."
+                f"Runs {_listed(lost)} are not finished, for the reasons above; the same "
+                "command goes on with what was saved of them."
             )
 
 
@@ -84,9 +85,8 @@ def _finished(runs):
     refusal, mine = None, []
     try:
         for i, folder in ((i, Folder(run)) for i, run in runs.items()):
-            if folder.args.train:
-                folder.refuse_others()
-            if folder.results_path.exists():
+            folder.refuse_others()
+            if folder.finished():
                 numbers(folder.results_path)
                 mine.append(i)
     except UserError as error:
@@ -110,7 +110,8 @@ def _train(runs, settings, task):
     )
     at_once = STACKED if settings.args.train and stacks else 1
     for first in range(0, len(runs), at_once):
-        some = runs[first : first + at_once]
+        some, more = runs[first : first + at_once], max(len(runs) - first - at_once, 0)
+        some = [replace(run, more=more) for run in some]
         names, world = ", ".join(run.name for run in some), ranks.world()
         ranks.say(f"rank {ranks.rank()} of {world}: {names}\n" if world > 1 else "\n")
         with ranks.in_one_piece():
@@ -185,8 +186,8 @@ def _say(session):
 
 def _results(runs):
     """{id: numbers} of every finished run, whichever rank's disk it lies on, by id."""
-    paths = {i: Folder(run).results_path for i, run in runs.items()}
-    mine = {i: numbers(path) for i, path in paths.items() if path.exists()}
+    folders = {i: Folder(run) for i, run in runs.items()}
+    mine = {i: numbers(f.results_path) for i, f in folders.items() if f.finished()}
     found = {i: run for some in ranks.gathered(mine) for i, run in some.items()}
     return dict(sorted(found.items()))
 
@@ -199,6 +200,7 @@ def _show(found, settings, first):
     print(summary(found, first.bands))
     print("\n± standard error over the runs, one seed each; noise: the standard error of one run's")
     print("estimate, over its repeats (subset) or over the images (test), root mean square of runs")
+    print(words(first.problem), end="\n" if first.bands else "")
 
 
 def _listed(ids):

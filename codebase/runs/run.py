@@ -19,8 +19,9 @@ from codebase.engine.memory import keep_memory
 from codebase.engine.session import Session
 from codebase.errors import UserError
 from codebase.files import disk, logs, records
-from codebase.runs import ranks
+from codebase.runs import progress, record
 from codebase.runs.folder import Folder
+from codebase.runs.pictures import failures, warn
 from codebase.train import loop
 
 
@@ -74,7 +75,9 @@ class Run:
                 pass
             self.free = watched.count
         cores.use(self.args.threads, self.free)
-        print(f"{self.name}\n{self._describe_data()}; {self.device}, {_threads()}")
+        more = self.settings.more
+        after = f" ({progress.runs(more)} after it)" if more else ""
+        print(f"{self.name}{after}\n{self._describe_data()}; {self.device}, {_threads()}")
         torch.manual_seed(self.settings.seed)
         return self
 
@@ -99,7 +102,12 @@ class Run:
         return model
 
     def load(self, model):
-        """Loads the checkpoint of --iter_max into the model."""
+        """Loads the checkpoint of --iter_max into the model.
+
+        Raises:
+            UserError: there is none that fits, or the run was trained on other data.
+        """
+        self.folder.refuse_others()
         starter.load_model_by_name(model, self.args.iter_max, self.device)
         disk.make_folder(self.folder.output)
 
@@ -147,24 +155,37 @@ class Run:
 
     def pace(self):
         """What `train.loop` takes beside the session: bar, lengths, and who watches the cores."""
-        from tqdm import tqdm
-
-        if ranks.world() > 1:  # their bars would write over each other
-            tqdm = functools.partial(tqdm, disable=True)
         args = self.args
+        bar = functools.partial(progress.bar, self.name, self.settings.more)
         watch = None if args.threads else cores.Retreat()
-        return tqdm, args.iter_max, args.iter_save, args.save_every_seconds, watch
+        return bar, args.iter_max, args.iter_save, args.save_every_seconds, watch
 
-    def finish(self, numbers, **extra):
-        """Writes results.json and the log's hyperparameters, and says where everything lies.
+    def finish(self, numbers, pictures, **extra):
+        """Writes results.json, then logs the numbers, draws, and says where everything lies.
+
+        Once the record is written nothing can fail any more: what cannot be drawn is a warning.
 
         Args:
             numbers: {group: {name: Number}}.
+            pictures: {what it is: draws and saves it}.
             extra: further content of results.json.
         """
-        results = {
+        records.write(self.folder.results_path, self._record(numbers) | extra)
+        if self.writer:
+            logged = {"final numbers in the log": lambda: self._log_results(numbers)}
+            pictures = logged | pictures | {"end of the log": self.writer.close}
+        failed = failures(pictures)
+        if self.writer:
+            self.folder.tidy()
+        output = self.folder.output
+        print(f"\nresults and pictures: {output}\ncurves: tensorboard --logdir {logs.ROOT}")
+        warn(failed, "the same command with --train 0 draws the pictures again")
+
+    def _record(self, numbers):
+        return {
             "run": self.name,
             "model": self.settings.entry.name,
+            "identity": self.settings.identity,
             "flags": self.settings.values,
             "data": {"name": self.dataset.name, "sha256": self.dataset.sha256()},
             "device": {"kind": str(self.device), "name": name_of(self.device)},
@@ -176,15 +197,12 @@ class Run:
                 for group, members in numbers.items()
             },
             "seconds": round(time.perf_counter() - self.settings.began, 1),
-        } | extra
-        records.write(self.folder.results_path, results)
-        if self.writer:
-            flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
-            self.writer.add_results(self.settings.identity, flat, self.args.iter_max)
-            self.writer.close()
-            self.folder.tidy()
-        output = self.folder.output
-        print(f"\nresults and pictures: {output}\ncurves: tensorboard --logdir {logs.ROOT}")
+        }
+
+    def _log_results(self, numbers):
+        flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
+        flags = {k: v for k, v in self.settings.identity.items() if k != record.SHA256}
+        self.writer.add_results(flags, flat, self.args.iter_max)
 
     def _training(self):
         if self.trained is None:

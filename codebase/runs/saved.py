@@ -5,12 +5,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codebase.catalogue import CATALOGUE, recognised
 from codebase.data import datasets
-from codebase.errors import UserError
+from codebase.errors import UserError, nearest
 from codebase.files import checkpoints, records
+from codebase.files.weights import weights_of
 from codebase.flag import Flag, number
 from codebase.models.base import Model
-from codebase.models.catalogue import CATALOGUE, recognised
+from codebase.runs import record
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,18 @@ class SavedRun:
     seed: int = 0
     kind: str = ""
     settings: dict = field(default_factory=dict)
+
+    def dataset(self, data_dir: str | Path = "data") -> datasets.Dataset:
+        """What it was trained on, from data_dir.
+
+        Raises:
+            UserError: as `datasets.load`, where the run is known to be of other data, and without
+                labels, which everything that is drawn of a run needs.
+        """
+        dataset = datasets.load(self.data, data_dir)
+        dataset.need_labels("what is drawn of a run")
+        record.check_data(self.folder, dataset)
+        return dataset
 
 
 def open_run(run, step=None):
@@ -59,9 +73,9 @@ def open_run(run, step=None):
     flags = {"data": "mnist", "seed": 0}
     flags |= records.read(recorded) if recorded.exists() else {}
     data = flags["data"]
-    if data not in (known := {"digits", *datasets.TORCHVISION}):
+    if data not in (known := {"custom", "digits", *datasets.TORCHVISION}):
         raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
-    state = checkpoints.load(path)
+    state = weights_of(checkpoints.load(path), path)
     entry, sizes = _entry_of(flags, state, path, recorded)
     _check(flags, (SEED, *entry.flags), recorded)
     try:
@@ -119,4 +133,7 @@ def find_run(run):
             return folder
     names = sorted(p.name for p in checkpoints.ROOT.glob("*/") if any(p.glob("model-*.pt")))
     there = f"{checkpoints.ROOT} holds {', '.join(names)}" if names else "train one first"
-    raise UserError(f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}.")
+    raise UserError(
+        f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}."
+        f"{nearest(run, names)}"
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from codebase.catalogue import Entry
 from codebase.data import datasets
 from codebase.engine import cores
 from codebase.engine.devices import device
@@ -13,8 +14,8 @@ from codebase.engine.precision import resolve
 from codebase.errors import UserError
 from codebase.evaluation.reference import BANDS
 from codebase.flag import IF_CHANGED, NEUTRAL
-from codebase.models.catalogue import Entry
 from codebase.runs import ranks
+from codebase.runs.record import SHA256
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Settings:
         dataset: loaded.
         free: how many cores are free, if that is known already.
         began: when the command did, by time.perf_counter.
+        more: how many runs this process does after it.
     """
 
     entry: Entry
@@ -42,6 +44,7 @@ class Settings:
     dataset: datasets.Dataset
     free: float | None = None
     began: float = 0.0
+    more: int = 0
 
     @property
     def seed(self):
@@ -55,18 +58,21 @@ class Settings:
 
     @property
     def identity(self):
-        """What makes it this run and no other: {flag: value}, the model and the data among them."""
+        """What makes it this run and no other: {flag: value}, with the model, and the data's name
+        and hash.
+        """
         values = self.values
         own = {flag.name: values[flag.name] for flag in self.flags if flag.names != NEUTRAL}
-        return {"model": self.entry.name, **own, "data": self.dataset.name}
+        data = {"data": self.dataset.name, SHA256: self.dataset.sha256()}
+        return {"model": self.entry.name, **own, **data}
 
     @property
     def changed(self):
-        """{flag: value} of its identity, where that is not the default."""
+        """{flag: value} of its identity, where there is a default and that is not it."""
         usual = {flag.name: flag.default for flag in self.flags}
         usual |= {"seed": self.args.run, "precision": self.native}
         usual |= {"data": "mnist", "model": self.entry.name}
-        return {k: v for k, v in self.identity.items() if v != usual[k]}
+        return {k: v for k, v in self.identity.items() if v != usual.get(k, v)}
 
     @property
     def name(self):
@@ -81,9 +87,14 @@ class Settings:
 
         They hold at the default flags, whatever the precision.
         """
+        return BANDS.get(self.problem)
+
+    @property
+    def problem(self):
+        """The assignment's, by which its references are found; "" where none compares."""
         reference = self.entry.reference
         apart = {k for k in self.changed if k != "precision" and f"{{{k}" not in reference}
-        return None if apart else BANDS.get(reference.format(**self.values))
+        return "" if apart else reference.format(**self.values)
 
     def of_run(self, i):
         """The settings that would start run i alone."""
@@ -123,6 +134,10 @@ def settings_of(entry, parser, args):
         with cores.FreeCores() as watched:  # while there is something else to wait for
             dataset = _dataset(args)
         free = watched.count
+    if entry.task == "classifier":
+        dataset.need_labels(entry.name)
+    if args.figures:
+        dataset.need_labels("--figures 1")
     return Settings(entry, tuple(parser.flags), args, here, *precisions, dataset, free, began)
 
 

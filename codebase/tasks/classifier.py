@@ -1,11 +1,13 @@
 """A model with a classifier, trained on few labels: its accuracy, and what its nets draw."""
 
+from functools import partial
+
 import torch
 from torch.nn import functional as F
 
 from codebase import figures
 from codebase.data import subsets
-from codebase.data.batches import grey
+from codebase.data.batches import CLASSES, grey
 from codebase.data.stream import Labelled
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
@@ -23,13 +25,16 @@ from codebase.tasks.likelihood import (
     log_latents,
     log_test,
     title,
-    warn_of_collapse,
+    warn_of_failure,
 )
 
 
 def labelled(run: Run) -> Labelled:
     """The labelled pairs, as `train` takes them."""
     args = run.args
+    if args.n_labels < CLASSES:
+        without = f"{CLASSES - args.n_labels} of {CLASSES} digits"
+        print(f"*** WARNING: --n_labels {args.n_labels} leaves {without} without a label.")
     return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
 
 
@@ -56,22 +61,32 @@ def report(run: Run, model: LatentVariableModel) -> None:
     print(f"\n{title(run)}")
     columns = {f"test ({len(run.dataset.test_x):,} grey images)": numbers}
     print(table(columns, run.settings.bands))
-    output = run.folder.output
+    pictures = {"confusion matrix": partial(_draw_confusion, run, confusion)}
     if model.abilities.bounds:
         x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
-        warn_of_collapse(collapsed(groups["subset"]["kl_z"].value, None, model.z_dim))
-        with seeded(run.settings.seed):
-            grid = class_conditional(model, COLUMNS)
-            rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
-        figures.save_grid(output / "class_conditional.png", grid, COLUMNS)
-        figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
-        log_latents(run, model)
-    figures.save_confusion(output / "confusion.png", confusion)
-    run.finish(groups, confusion=confusion.tolist())
+        bound = groups["subset"]
+        fallen = collapsed(bound["kl_z"].value, None, model.z_dim)
+        warn_of_failure(fallen, bound["nelbo"].value, x.shape[1])
+        pictures["digits of every class"] = partial(_draw, run, model, x)
+        pictures["latents in the log"] = partial(log_latents, run, model)
+    run.finish(groups, pictures, confusion=confusion.tolist())
     draw_figures(run, model)
+
+
+def _draw_confusion(run: Run, confusion: torch.Tensor) -> None:
+    figures.save_confusion(run.folder.output / "confusion.png", confusion)
+
+
+def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
+    with seeded(run.settings.seed):
+        grid = class_conditional(model, COLUMNS)
+        rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
+    output = run.folder.output
+    figures.save_grid(output / "class_conditional.png", grid, COLUMNS)
+    figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
 
 
 def class_conditional(model: LatentVariableModel, columns: int) -> torch.Tensor:

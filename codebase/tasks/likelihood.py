@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from codebase import figures
 from codebase.data import subsets
@@ -13,10 +12,14 @@ from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
+from codebase.evaluation.divergence import diverged
 from codebase.evaluation.numbers import Numbers
+from codebase.evaluation.reference import words
 from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.models.base import LatentVariableModel
+from codebase.runs import progress
+from codebase.runs.pictures import failures, warn
 from codebase.runs.run import Run
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
@@ -46,18 +49,22 @@ def report(run: Run, model: LatentVariableModel) -> None:
     subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
     full = full_bounds(model, test)
     if iw := run.args.eval_iw:
-        bar = partial(tqdm, desc=f"iwae-{iw}", unit=" images")
+        bar = partial(progress.over, title=f"iwae-{iw}", unit="images")
         full[f"iwae-{iw}"] = full_iwae(model, test, iw, run.settings.precision, bar)
     active = active_units(model, test)
     print(f"\n{title(run)}: nats per image, smaller is better")
     columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
+    print(words(run.settings.problem), end="\n" if run.settings.bands else "")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
-    _draw(run, model, x)
-    log_latents(run, model)
-    run.finish({"subset": subset, "test": full}, active_units=active)
+    fallen = collapsed(subset["kl"].value, active, model.z_dim)
+    warn_of_failure(fallen, subset["nelbo"].value, x.shape[1])
+    pictures = {
+        "samples and reconstructions": partial(_draw, run, model, x),
+        "latents in the log": partial(log_latents, run, model),
+    }
+    run.finish({"subset": subset, "test": full}, pictures, active_units=active)
     draw_figures(run, model)
 
 
@@ -77,18 +84,25 @@ def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
 
 
 def draw_figures(run: Run, model: LatentVariableModel) -> None:
-    """With --figures 1, what run_figures.py draws."""
+    """With --figures 1, what run_figures.py draws; a warning if it cannot be."""
     if run.args.figures:
-        from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
-
-        others = book.other_datasets(run.dataset.name, run.args.data_dir)
-        study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
-        book.draw(study, run.folder.output / "figures")
+        failed = failures({"figures": partial(_draw_figures, run, model)})
+        warn(failed, f"python run_figures.py {run.name} draws them")
 
 
-def warn_of_collapse(collapsed: bool) -> None:
-    """Prints a warning, if so."""
-    if collapsed:
+def _draw_figures(run: Run, model: LatentVariableModel) -> None:
+    from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
+
+    others = book.other_datasets(run.dataset.name, run.args.data_dir)
+    study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
+    book.draw(study, run.folder.output / "figures")
+
+
+def warn_of_failure(collapsed: bool, nelbo: float, pixels: str) -> None:
+    """Prints a warning if the training diverged (see `diverged`), or the posterior collapsed."""
+    if diverged(nelbo, pixels):
+        print(f"*** WARNING: the training has diverged (nelbo {nelbo:.3g}); try a smaller --lr.")
+    elif collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
 
@@ -110,6 +124,7 @@ def log_latents(run: Run, model: LatentVariableModel) -> None:
     every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
     found = codes(model, subsets.test_images(run.dataset, model.abilities.pixels)[every])
     x, y = grey(run.dataset.test_x[every]), run.dataset.test_y[every]
+    y = y if run.dataset.labelled else None
     run.writer.add_latents(found, x, y, run.args.iter_max)
 
 

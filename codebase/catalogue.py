@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from codebase.errors import UserError
+from codebase.errors import UserError, nearest
 from codebase.flag import IN_NAME, Flag, number, switch, weight
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ class Entry:
             name: of the run, names the checkpoint folder.
             sizes: {argument: value} for the constructor, in the place of what the flags say.
         """
-        # First, because the utils.py of a solution of the assignment may import all its models.
-        importlib.import_module("codebase.utils")
         from codebase.models.adapter import adapted
 
         module, cls = self.model.split(":")
@@ -165,7 +163,12 @@ _ENTRIES = (
                 argument="labeled_elbo",
                 beyond=True,
             ),
-            Flag("n_labels", "labelled images, balanced", type=number(int, 1, 60_000), default=100),
+            Flag(
+                "n_labels",
+                "labelled images, of every digit as many as that allows; below 10 some have none",
+                type=number(int, 1, 60_000),
+                default=100,
+            ),
             Flag("label_seed", "draws other labelled images", type=number(int, 0), default=0),
         ),
         "ssvae_gw={gw:g}",
@@ -181,7 +184,10 @@ def entry_of(name: str) -> Entry:
         UserError: there is none; it names those there are.
     """
     if name not in CATALOGUE:
-        raise UserError(f"There is no model {name!r}; the models are {', '.join(CATALOGUE)}.")
+        raise UserError(
+            f"There is no model {name!r}; the models are {', '.join(CATALOGUE)}."
+            f"{nearest(name, CATALOGUE)}"
+        )
     return CATALOGUE[name]
 
 
