@@ -87,8 +87,8 @@ def _broadcast(**tensors: torch.Tensor | float) -> list[int]:
     As torch.broadcast_shapes, but in words, and without the half second that one takes to load.
     """
     if torch.jit.is_tracing():  # sizes are tensors then, which do not compare
-        tensors = [t for t in tensors.values() if isinstance(t, torch.Tensor)]
-        return torch.broadcast_tensors(*tensors)[0].shape
+        traced = [t for t in tensors.values() if isinstance(t, torch.Tensor)]
+        return list(torch.broadcast_tensors(*traced)[0].shape)
     shapes = {name: tuple(getattr(t, "shape", ())) for name, t in tensors.items()}
     joint: list[int] = []
     for across in itertools.zip_longest(*map(reversed, shapes.values()), fillvalue=1):

@@ -4,7 +4,6 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +17,7 @@ from codebase.engine.randomness import random_state, set_random_state
 from codebase.engine.step import Moments, Step, Taken
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, records
-from codebase.files.logs import log_summaries
+from codebase.files.logs import Writer, log_summaries
 from codebase.models.adapter import adapted
 
 
@@ -49,7 +48,7 @@ class Session:
         train_loader: Loader,
         labeled_subset: Labelled | None,
         device: torch.device | str,
-        writer: Any,
+        writer: Writer,
         y_status: str = "none",
         *,
         lr: float = 1e-3,

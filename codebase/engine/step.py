@@ -89,7 +89,7 @@ class Step(Generic[M]):
         """Adam's state for each model: {player: {parameter's number: state}}."""
         return [{name: own.state_dict()["state"] for name, own in self.optimizers.items()}]
 
-    def load_moments(self, moments):
+    def load_moments(self, moments: dict[str, Any]) -> None:
         """Goes on from what `moments` gave for one model; the optimizers keep their settings.
 
         Raises:

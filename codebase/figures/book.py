@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -13,6 +13,7 @@ from codebase.figures import charts, comparisons, images, maps, outliers, paths,
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import disk, records
+from codebase.models.base import LatentVariableModel
 from codebase.runs.saved import open_run
 
 # Each with the traits that a study must have for it; in the order a reader meets them.
@@ -150,8 +151,9 @@ def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     """
     opened = open_run(run)
     dataset = opened.dataset(data_dir)
+    model = cast(LatentVariableModel, opened.model)  # or less; its traits say what can be drawn
     study = Study(
-        *(opened.model, dataset, opened.model.name, opened.seed),
+        *(model, dataset, model.name, opened.seed),
         others=other_datasets(opened.data, data_dir),
         kind=opened.kind,
         settings=opened.settings,

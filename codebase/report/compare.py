@@ -47,7 +47,7 @@ def pairs(vaes: Runs, gmvaes: Runs, x: torch.Tensor, device: torch.device) -> li
     found = []
     for run in vaes.found:
         other = of_id.get(run.id)
-        vae, gmvae = run.model(device), other and other.model(device)
+        vae, gmvae = run.model(device), other.model(device) if other else None
         if vae is not None and gmvae is not None:
             found.append(pair(run.id, vae, gmvae, x))
     return found

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -108,7 +109,8 @@ class Recorded:
         """
         if not checkpoints.model_path(self.name, self.iter_max).exists():
             return None
-        return open_run(self.folder, self.iter_max).model.to(device)
+        model = open_run(self.folder, self.iter_max).model.to(device)
+        return cast(LatentVariableModel, model)  # as every experiment's is
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _draw_figures(run: Run, model: LatentVariableModel) -> None:
     book.draw(study, run.folder.output / "figures")
 
 
-def warn_of_failure(collapsed: bool, nelbo: float, pixels: str) -> None:
+def warn_of_failure(collapsed: bool, nelbo: float, pixels: int) -> None:
     """Prints a warning if the training diverged (see `diverged`), or the posterior collapsed."""
     if diverged(nelbo, pixels):
         print(f"*** WARNING: the training has diverged (nelbo {nelbo:.3g}); try a smaller --lr.")
@@ -123,8 +123,8 @@ def log_latents(run: Run, model: LatentVariableModel) -> None:
         return  # --train 0
     every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
     found = codes(model, subsets.test_images(run.dataset, model.abilities.pixels)[every])
-    x, y = grey(run.dataset.test_x[every]), run.dataset.test_y[every]
-    y = y if run.dataset.labelled else None
+    x = grey(run.dataset.test_x[every])
+    y = run.dataset.test_y[every] if run.dataset.labelled else None
     run.writer.add_latents(found, x, y, run.args.iter_max)
 
 
