@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import signal
 import sys
+from collections.abc import Callable, Iterator, Sequence
 
 from codebase import screen
 from codebase.catalogue import CATALOGUE, entry_of
@@ -12,7 +13,12 @@ from codebase.runs import ranks
 from codebase.runs.flags import complain, parser_of
 
 
-def main(name, description=None, words=None, prog=None):
+def main(
+    name: str,
+    description: str | None = None,
+    words: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> None:
     """Does what the flags say with a model of the catalogue.
 
     Args:
@@ -38,7 +44,7 @@ def main(name, description=None, words=None, prog=None):
             do(settings, task)
 
 
-def named(words):
+def named(words: Sequence[str]) -> None:
     """`run.py NAME …`: the model that the first word names, or with --list all of them.
 
     Args:
@@ -55,7 +61,7 @@ def named(words):
         main(words[0], words=words[1:], prog=f"run.py {words[0]}")
 
 
-def listed():
+def listed() -> str:
     """The catalogue as text: name, line, source."""
     rows = [(entry.name, entry.line, entry.source) for entry in CATALOGUE.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -64,14 +70,14 @@ def listed():
     )
 
 
-def script(main):
+def script(main: Callable[[], object]) -> None:
     """Runs the main function of a script that trains nothing."""
     with said_in_one_line():
         main()
 
 
 @contextlib.contextmanager
-def said_in_one_line():
+def said_in_one_line() -> Iterator[None]:
     """What is no mistake of the program ends it with one line, not a traceback.
 
     Nor does it matter where the words go (see `screen.lasting`). The status is 2 for a UserError,

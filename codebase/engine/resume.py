@@ -1,15 +1,29 @@
 """The state an interrupted training goes on from, bit for bit on a CPU."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import torch
 
+from codebase.data.stream import Stream
 from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.step import Moments, Step
 from codebase.errors import UserError
 from codebase.files import checkpoints
+from codebase.models.base import Model
 
 ADVICE = "Start anew with --overwrite 1."
 
 
-def save(path, iteration, model, moments, stream, company):
+def save(
+    path: Path,
+    iteration: int,
+    model: Model,
+    moments: Moments,
+    stream: Stream,
+    company: Iterable[str],
+) -> None:
     """Writes everything the iterations after this one depend on, atomically.
 
     Args:
@@ -28,7 +42,7 @@ def save(path, iteration, model, moments, stream, company):
     checkpoints.save(path, state)
 
 
-def read(path):
+def read(path: Path) -> dict[str, Any]:
     """What `save` wrote.
 
     Raises:
@@ -45,7 +59,7 @@ def read(path):
     return state
 
 
-def restore(path, step):
+def restore(path: Path, step: Step) -> tuple[int, list[str]]:
     """Puts what `save` wrote back into a `Step`, its model and stream, and torch's generators.
 
     The optimizers keep their own settings; their moments and step counts are the file's.

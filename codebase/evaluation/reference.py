@@ -4,7 +4,9 @@ They hold for MNIST and the protocol's defaults. The graders' versions differ in
 the IWAE bounds; BANDS has the widest of each, NEWEST what the newest version has in its place.
 """
 
-BANDS = {
+Band = tuple[float, float]
+
+BANDS: dict[str, dict[str, Band]] = {
     "vae": {
         "nelbo": (100, 2),
         "kl": (19.5, 2),
@@ -48,7 +50,7 @@ def words(problem: str) -> str:
     return text
 
 
-def verdict(value, band):
+def verdict(value: float, band: Band) -> str:
     """ "in", "above" or "below" the band."""
     centre, half_width = band
     if abs(value - centre) <= half_width:

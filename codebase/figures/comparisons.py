@@ -60,9 +60,9 @@ def rate_distortion(studies: list[Study]) -> Drawn:
 def clustering_by_k(studies: list[Study]) -> Drawn:
     """Agreement of components and digits over the number of components."""
     scores = {}
-    for study in sorted(studies, key=lambda s: s.prior.k):
+    for study in sorted(studies, key=lambda s: s.mixture.k):
         found = analysis.clustering_scores(study.components.numpy(), study.y.numpy())
-        scores[study.prior.k] = found
+        scores[study.mixture.k] = found
     fig = style.figure(2.2)
     ax = fig.subplots()
     title = f"{studies[0].kind.upper()} components as clusters"

@@ -22,10 +22,10 @@ def plane(study: Study) -> Drawn:
     ax = fig.subplots()
     _scatter(ax, z, y)
     if "mixture" in study.traits:
-        means = study.prior.components.mean.detach().cpu().numpy()
+        means = study.mixture.components.mean.detach().cpu().numpy()
         ax.plot(*means.T, "+", color="black", markersize=3, markeredgewidth=0.5)
     else:
-        centre, s = study.prior.mean.tolist(), study.prior.variance.sqrt()
+        centre, s = tuple(study.prior.mean.tolist()), study.prior.variance.sqrt()
         for n in (1, 2, 3):
             axes = (2 * n * s).tolist()
             ax.add_patch(Ellipse(centre, *axes, fill=False, linewidth=0.5, linestyle=":"))
@@ -123,10 +123,10 @@ def clustering(study: Study) -> Drawn:
         xlabel=f"the {counts.shape[1]} components in use, by commonest digit",
         ylabel="digit",
         yticks=range(len(counts)),
-        title=f"Components as clusters, K = {study.prior.k}: accuracy {scores['accuracy']:.3f},\n"
+        title=f"Components as clusters, K = {study.mixture.k}: accuracy {scores['accuracy']:.3f},\n"
         f"purity {scores['purity']:.3f}, NMI {scores['nmi']:.3f}, ARI {scores['ari']:.3f}",
     )
     if counts.shape[1] <= 20:
         ax.set_xticks(range(counts.shape[1]), [])
     fig.colorbar(image, label="share of the component's images")
-    return fig, {"k": study.prior.k, "used": counts.shape[1]} | scores
+    return fig, {"k": study.mixture.k, "used": counts.shape[1]} | scores

@@ -7,8 +7,10 @@ import re
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from codebase.errors import UserError
 from codebase.files import disk
@@ -19,7 +21,7 @@ ROOT = Path("checkpoints")
 REMARKS = "Detected pickle protocol", "'torch.load' received a zip file"  # torch's
 
 
-def save(path, content):
+def save(path: Path, content: Any) -> None:
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
     buffer = io.BytesIO()  # torch may turn a failed write into an error that says nothing of it
     torch.save(_own(content), buffer)
@@ -40,7 +42,7 @@ def _own(content):
     return content
 
 
-def load(path, device=None):
+def load(path: str | Path, device: torch.device | str | None = None) -> Any:
     """Reads what `save` wrote, onto the CPU by default; runs no code that the file may carry.
 
     Raises:
@@ -85,7 +87,7 @@ def _check_sums(path):
             raise ValueError(f"the checksum of its part {damaged} is wrong")
 
 
-def others(path):
+def others(path: Path) -> str:
     """Names the checkpoints beside that one, and the flag that takes one; "" if there is none."""
     names = sorted(p.name for p in path.parent.glob("model-*.pt") if p.name != path.name)
     if not names:
@@ -93,7 +95,9 @@ def others(path):
     return f" That folder also holds {', '.join(names)} (--train 0 --iter_max N evaluates one)."
 
 
-def load_weights(model, path, device=None):
+def load_weights(
+    model: nn.Module, path: str | Path, device: torch.device | str | None = None
+) -> None:
     """Loads a state_dict from path into the model; every key and shape must match.
 
     Out of the usual wrappers and without the usual prefixes (see `weights_of`).
@@ -107,7 +111,7 @@ def load_weights(model, path, device=None):
     fill(model, found, path, others(path))
 
 
-def fill(model, found, path, advice=""):
+def fill(model: nn.Module, found: Any, path: Path, advice: str = "") -> None:
     """Loads a state_dict that was found in path, once all of it fits.
 
     Raises:
@@ -127,7 +131,7 @@ def fill(model, found, path, advice=""):
     model.load_state_dict(dict(found))
 
 
-def misfit(found, expected):
+def misfit(found: torch.Tensor, expected: torch.Tensor) -> str | None:
     """What keeps one tensor from taking another's place, in words; None if nothing does."""
     if found.layout != torch.strided or found.is_nested or found.is_meta:
         return "is no plain tensor"
@@ -140,6 +144,6 @@ def misfit(found, expected):
     return None
 
 
-def model_path(name, global_step):
+def model_path(name: str, global_step: int) -> Path:
     """checkpoints/‹name›/model-‹step:05d›.pt"""
     return ROOT / name / f"model-{global_step:05d}.pt"

@@ -4,7 +4,9 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from codebase.errors import UserError
 
@@ -12,7 +14,7 @@ UNFINISHED = ".tmp"  # ends the name of a file that is being written
 
 
 @contextlib.contextmanager
-def atomic(path):
+def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """Gives a binary file to write to; `path` holds its content once the block ends, or stays.
 
     The folder has to be there: one that is deleted under a run is not made again in silence.
@@ -55,13 +57,13 @@ def _umask():
     return umask
 
 
-def sweep(folder):
+def sweep(folder: str | Path) -> None:
     """Deletes what a process killed in the middle of `atomic` left in a folder of nobody else's."""
     for path in Path(folder).glob(f".*{UNFINISHED}"):
         path.unlink()
 
 
-def make_folder(path):
+def make_folder(path: Path) -> None:
     """Makes a folder and those above it, if they are not there.
 
     Raises:

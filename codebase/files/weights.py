@@ -2,10 +2,13 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 
 from codebase.errors import UserError
+
+State = dict[str, torch.Tensor]
 
 WRAPPERS = "state_dict", "model_state_dict", "model"  # what stands beside is of the optimizer
 WRAPPED = "module", "_orig_mod"  # what DataParallel and torch.compile put into names
@@ -31,8 +34,7 @@ def weights_of(found: object, path: Path, expected: Collection[str] = ()) -> obj
         )
     state, taken = found, []
     if inside:
-        (key,) = inside
-        state = found[key]
+        ((key, state),) = inside.items()
         taken.append(f"under {key!r}")
     if _is_state(state):
         bare = _bare(state)
@@ -46,14 +48,14 @@ def weights_of(found: object, path: Path, expected: Collection[str] = ()) -> obj
     return state
 
 
-def _inside(found):
-    """The keys under which there is a state_dict, where found is none itself."""
+def _inside(found: object) -> dict[str, State]:
+    """The state_dicts by the keys they lie under, where found is none itself."""
     if not isinstance(found, dict) or _is_state(found):
-        return []
-    return [key for key in WRAPPERS if _is_state(found.get(key))]
+        return {}
+    return {key: found[key] for key in WRAPPERS if _is_state(found.get(key))}
 
 
-def _is_state(value):
+def _is_state(value: object) -> TypeGuard[State]:
     return (
         isinstance(value, dict)
         and bool(value)
@@ -61,7 +63,7 @@ def _is_state(value):
     )
 
 
-def _bare(state):
+def _bare(state: State) -> State:
     """The state_dict under the names that the model itself gives."""
     names = {name: [p for p in name.split(".") if p not in WRAPPED] for name in state}
     if all(parts[:1] == [LIGHTNING] for parts in names.values()):

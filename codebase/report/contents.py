@@ -1,6 +1,7 @@
 """The report: tables, pictures, what β does, pairs; as Markdown, as one page, as numbers."""
 
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from codebase.engine.devices import device as device_named
 from codebase.files import disk, records
 from codebase.report.measured import measure, record
 from codebase.report.page import html
-from codebase.report.recorded import EXPERIMENTS, read
+from codebase.report.recorded import EXPERIMENTS, Runs, read
 from codebase.report.sections import sections
 from codebase.report.training import train_missing
 
@@ -31,7 +32,7 @@ def write(args: Namespace) -> None:
     dataset.need_labels("the report")
     sha256 = dataset.sha256()
 
-    def on_disk(key):
+    def on_disk(key: str) -> Runs:
         return read(EXPERIMENTS[key], args.runs, dataset.name, sha256, args.iter_max)
 
     runs = {key: on_disk(key) for key in EXPERIMENTS}  # what is damaged is known before training
@@ -41,7 +42,7 @@ def write(args: Namespace) -> None:
             if runs[key].missing:
                 print(f"\n{left} of {args.runs * len(runs)} runs are still to be trained")
                 left -= len(runs[key].missing)
-            train_missing(runs[key], lambda key=key: on_disk(key), args, dataset.name)
+            train_missing(runs[key], partial(on_disk, key), args, dataset.name)
         runs = {key: on_disk(key) for key in EXPERIMENTS}
     out = Path(args.out)
     disk.make_folder(out)

@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 from codebase import __version__
+from codebase.catalogue import Entry
 from codebase.errors import nearest
 from codebase.flag import NEUTRAL, RECORDED, Flag, folder, number, switch
 
@@ -151,20 +154,24 @@ EVALUATION = {
 class Parser(argparse.ArgumentParser):
     """Takes `Flag`s; a wrong one ends with status 2 and one line that says what was expected."""
 
-    def __init__(self, description, prog=None):
+    def __init__(self, description: str | None, prog: str | None = None) -> None:
         super().__init__(
             prog=prog, description=description, formatter_class=_Formatter, allow_abbrev=False
         )
         self.add_argument(
             "--version", action="version", version=f"{__version__}", help="print it and end"
         )
-        self.flags = []
+        self.flags: list[Flag] = []
 
-    def add(self, flags, group=None):
+    def add(self, flags: Iterable[Flag], group: str | None = None) -> None:
         """Adds flags, under a heading of their own if one is given."""
         place = self.add_argument_group(group) if group else self
         for flag in flags:
-            options = {"choices": flag.choices, "metavar": flag.metavar, "type": flag.type}
+            options: dict[str, Any] = {
+                "choices": flag.choices,
+                "metavar": flag.metavar,
+                "type": flag.type,
+            }
             place.add_argument(
                 f"--{flag.name}",
                 *flag.aliases,
@@ -174,7 +181,7 @@ class Parser(argparse.ArgumentParser):
             )
             self.flags.append(flag)
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
         if unknown != message:
             flags = [name for flag in self.flags for name in (f"--{flag.name}", *flag.aliases)]
@@ -191,7 +198,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None else super()._get_help_string(action)
 
 
-def parser_of(entry, description=None, prog=None):
+def parser_of(entry: Entry, description: str | None = None, prog: str | None = None) -> Parser:
     """The parser of a model of the catalogue."""
     p = Parser(description or f"{entry.name}: {entry.line} ({entry.source}).", prog)
     p.add(entry.flags, "model")
@@ -204,7 +211,7 @@ def parser_of(entry, description=None, prog=None):
     return p
 
 
-def report_parser(description):
+def report_parser(description: str | None) -> Parser:
     """The flags of the report: what it is made of, and how the scripts it calls are to train."""
     p = Parser(description)
     p.add_argument(
@@ -238,6 +245,6 @@ def report_parser(description):
     return p
 
 
-def complain(error):
+def complain(error: object) -> None:
     """Prints the one line of an error, as argparse would."""
     print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr, flush=True)

@@ -13,9 +13,16 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codebase.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.distributed import Store
+
+Mine = TypeVar("Mine")
 
 RESTARTS = 3  # how often `launch` starts a rank again
 PATIENCE = timedelta(days=30)  # one rank may have finished long before another
@@ -27,12 +34,12 @@ STOPPING = [
 ]
 
 
-def rank():
+def rank() -> int:
     """This process's number, from 0."""
     return _variable("RANK", 0)
 
 
-def world():
+def world() -> int:
     """How many processes share the job."""
     return _variable("WORLD_SIZE", 1)
 
@@ -48,7 +55,7 @@ def _variable(name, least):
     return int(text or least)
 
 
-def launched_here():
+def launched_here() -> bool:
     """Whether `launch` started this process, not torchrun."""
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(_JOB)
 
@@ -56,7 +63,7 @@ def launched_here():
 _JOB = "jobs-of-"
 
 
-def gathered(mine):
+def gathered(mine: Mine) -> list[Mine]:
     """What every rank hands in, in the order of the ranks; waits for them all.
 
     Args:
@@ -68,7 +75,7 @@ def gathered(mine):
         return [mine]
     from torch import distributed
 
-    everyone = [None] * world()
+    everyone: list[Any] = [None] * world()
     try:
         _join()
         distributed.all_gather_object(everyone, mine)
@@ -93,7 +100,7 @@ def _join():
         )
 
 
-def agreed_name(store, rank, world):
+def agreed_name(store: "Store", rank: int, world: int) -> str:
     """A name that rank 0 has just made up and all ranks know.
 
     Torch's launcher gives its ranks one store, restart after restart. Without a new name each time
@@ -115,7 +122,7 @@ def agreed_name(store, rank, world):
     return word
 
 
-def leave():
+def leave() -> None:
     """Ends this process's part in what `gathered` set up."""
     if world() > 1:
         from torch import distributed
@@ -124,7 +131,7 @@ def leave():
             distributed.destroy_process_group()
 
 
-def claim_a_gpu():
+def claim_a_gpu() -> None:
     """Gives each rank of a host its own CUDA device, in turn if there are fewer than ranks."""
     import torch
 
@@ -133,7 +140,7 @@ def claim_a_gpu():
 
 
 @contextlib.contextmanager
-def in_one_piece():
+def in_one_piece() -> Iterator[None]:
     """What a rank prints in this block appears at its end, not between the lines of others."""
     if world() == 1:
         yield
@@ -146,13 +153,13 @@ def in_one_piece():
         say(said.getvalue())
 
 
-def say(lines):
+def say(lines: str) -> None:
     """Prints whole lines at once, so that those of other ranks come before or after them."""
     sys.stdout.write(lines)
     sys.stdout.flush()
 
 
-def end_with_the_launcher():
+def end_with_the_launcher() -> None:
     """Has Linux kill a rank whose launcher is killed, so that none trains on unseen.
 
     Without effect elsewhere, and for what is no rank.
@@ -161,7 +168,7 @@ def end_with_the_launcher():
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def launch(jobs, *flags):
+def launch(jobs: int, *flags: str) -> bool:
     """Runs this command again in `jobs` processes on this machine, by torch's own launcher.
 
     When one dies, torch stops the others, which save, and starts all of them again.
@@ -176,7 +183,7 @@ def launch(jobs, *flags):
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     before = {s: signal.getsignal(s) for s in STOPPING}
-    options = {}
+    options: dict[str, Any] = {}
     if hasattr(LaunchConfig, "signals_to_handle"):  # torch heeds even what nohup has it ignore
         heeded = [s.name for s, handler in before.items() if handler != signal.SIG_IGN]
         options["signals_to_handle"] = ",".join(heeded)

@@ -4,6 +4,7 @@ import contextlib
 from argparse import Namespace
 from dataclasses import replace
 from itertools import groupby
+from types import ModuleType
 
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
@@ -14,12 +15,13 @@ from codebase.runs import ranks
 from codebase.runs.flags import complain
 from codebase.runs.folder import Folder
 from codebase.runs.run import Run, do
+from codebase.runs.settings import Settings
 from codebase.train import loop
 
 STACKED = 32  # runs trained as one; more do not gain much, and each keeps its files open
 
 
-def replicate(settings, task):
+def replicate(settings: Settings, task: ModuleType) -> None:
     """Does the runs of the ids --run … --run + N − 1, and tabulates them.
 
     What is finished with the same flags is not done again, what is unfinished goes on, and what

@@ -4,6 +4,7 @@ import argparse
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codebase.catalogue import CATALOGUE, recognised
 from codebase.data import datasets
@@ -50,7 +51,7 @@ class SavedRun:
         return dataset
 
 
-def open_run(run, step=None):
+def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     """Opens a run, at its last checkpoint unless a step is given.
 
     Its record says which model it is, and with which settings. A checkpoint of the assignment's
@@ -70,7 +71,7 @@ def open_run(run, step=None):
         there = ", ".join(map(str, sorted(steps)))
         raise UserError(f"{folder} holds no checkpoint of step {step}; it has those of {there}.")
     path, recorded = steps[step], folder / "flags.json"
-    flags = {"data": "mnist", "seed": 0}
+    flags: dict[str, Any] = {"data": "mnist", "seed": 0}
     flags |= records.read(recorded) if recorded.exists() else {}
     data = flags["data"]
     if data not in (known := {"custom", "digits", *datasets.TORCHVISION}):
@@ -122,7 +123,7 @@ def _check(flags, known, recorded):
 _STEP = re.compile(r"model-(\d+)\.pt")
 
 
-def find_run(run):
+def find_run(run: str | Path) -> Path:
     """The folder of a run given by its name or as a path.
 
     Raises:
@@ -135,5 +136,5 @@ def find_run(run):
     there = f"{checkpoints.ROOT} holds {', '.join(names)}" if names else "train one first"
     raise UserError(
         f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}."
-        f"{nearest(run, names)}"
+        f"{nearest(str(run), names)}"
     )

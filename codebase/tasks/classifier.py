@@ -8,12 +8,16 @@ from torch.nn import functional as F
 from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import CLASSES, grey
+from codebase.data.stream import Labelled
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
 from codebase.evaluation.collapse import collapsed
+from codebase.evaluation.numbers import Numbers
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.models.base import LatentVariableModel
+from codebase.runs.run import Run
 from codebase.tasks.likelihood import (
     COLUMNS,
     draw_figures,
@@ -25,7 +29,7 @@ from codebase.tasks.likelihood import (
 )
 
 
-def labelled(run):
+def labelled(run: Run) -> Labelled:
     """The labelled pairs, as `train` takes them."""
     args = run.args
     if args.n_labels < CLASSES:
@@ -34,7 +38,7 @@ def labelled(run):
     return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
 
 
-def watch(run, model, step):
+def watch(run: Run, model: LatentVariableModel, step: int) -> None:
     """Logs test accuracy and cross-entropy at a checkpoint, and of the generative nets the bound
     on the test subset and what they draw.
     """
@@ -50,7 +54,7 @@ def watch(run, model, step):
         log_grid(run.writer, "class_conditional", grid, step, columns=10)
 
 
-def report(run, model):
+def report(run: Run, model: LatentVariableModel) -> None:
     """Accuracy, confusion matrix and, where they were trained, what the nets draw."""
     numbers, confusion = _classification(run, model)
     groups = {"test": numbers}
@@ -72,11 +76,11 @@ def report(run, model):
     draw_figures(run, model)
 
 
-def _draw_confusion(run, confusion):
+def _draw_confusion(run: Run, confusion: torch.Tensor) -> None:
     figures.save_confusion(run.folder.output / "confusion.png", confusion)
 
 
-def _draw(run, model, x):
+def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
     with seeded(run.settings.seed):
         grid = class_conditional(model, COLUMNS)
         rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
@@ -85,24 +89,24 @@ def _draw(run, model, x):
     figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
 
 
-def class_conditional(model, columns):
+def class_conditional(model: LatentVariableModel, columns: int) -> torch.Tensor:
     """Mean pixels, a row per label, a column per z: (Y · columns, 784)."""
     z = model.sample_z(columns)
     z = z.expand(model.y_dim, *z.shape)
     return model.compute_sigmoid_given(z, model.labels(z)).flatten(0, 1)
 
 
-def analogies(model, x, y):
+def analogies(model: LatentVariableModel, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """An image, then its z decoded with every label: (B, 784), one-hot (B, Y) → (B·(1+Y), 784)."""
     z = model.posterior(x, y.to(x)).mean
     drawn = model.compute_sigmoid_given(z.expand(model.y_dim, *z.shape), model.labels(z))
     return torch.cat([x.unsqueeze(0), drawn]).transpose(0, 1).flatten(0, 1)  # from (1 + Y, B, 784)
 
 
-def predicted(model, x):
+def predicted(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
     """The likeliest label of each image, (B,)."""
     return model.label_posterior(x).mode
 
 
-def _classification(run, model):
+def _classification(run: Run, model: LatentVariableModel) -> tuple[Numbers, torch.Tensor]:
     return classification(model, grey(run.dataset.test_x), run.dataset.test_y)
