@@ -16,9 +16,9 @@ from grading import batch, report
 from grading.batch import named
 from grading.judge import GROUPS, POINTS, Verdict
 from grading.messages import LANGUAGES, MESSAGES, Note
-from grading.submission import GRADED
+from grading.project import GRADED
 
-NO_ZIP = Note("refused.damaged", path="beto.zip", message="File is not a zip file")
+NO_ZIP = Note("refused.no_zip", path="beto.zip")
 
 
 def fields(text):
@@ -130,7 +130,7 @@ def test_grades_csv_and_files(verdict, tmp_path):
     assert int(rows[0]["total"]) == verdict.total
     assert rows[1]["judged"] == "no"
     assert len(list(tmp_path.glob("*.md"))) == 2
-    assert "File is not a zip file" in (tmp_path / "beto.md").read_text("utf-8")
+    assert "it is no zip" in (tmp_path / "beto.md").read_text("utf-8")
 
 
 def test_the_table_is_aligned(verdict):
