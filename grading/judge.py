@@ -252,6 +252,6 @@ def _result(check, item, lab, blocked):
 def _judged(check, lab):
     """A check's finding; arrays that no honest code sends must not upset the grader."""
     try:
-        return check.judge(lab)
+        return lab.idle() or check.judge(lab)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise Failure(Note("talked_nonsense")) from error

@@ -233,6 +233,18 @@ MESSAGES = {
         "the noise is not normally distributed",
         "el ruido no tiene distribución normal",
     ),
+    "not_finite": (
+        "the value is infinite or not a number",
+        "el valor es infinito o no es un número",
+    ),
+    "one_size": (
+        "only minibatches of {size} images work",
+        "solo funcionan minibatches de {size} imágenes",
+    ),
+    "more_spread": (
+        "rec varies from call to call by {got} nats, where independent noise makes it {expected}",
+        "rec varía {got} nats de una llamada a otra; con ruido independiente serían {expected}",
+    ),
     "correlation": (
         "correlation of kl and rec over repeated calls: {then}",
         "correlación entre kl y rec en llamadas repetidas: {then}",
@@ -260,7 +272,11 @@ MESSAGES = {
         "no se pudo determinar con estas redes; se da por correcto",
     ),
     "iwae_absent": ("not implemented, and not required", "no implementada; no es obligatoria"),
-    "iwae_right": ("implemented, and right", "implementada y correcta"),
+    "iwae_right": (
+        "implemented; its means for M = 1, 4, 8 and 16 are right",
+        "implementada; sus medias con M = 1, 4, 8 y 16 son correctas",
+    ),
+    "iwae_unknown": ("not checked", "no se verificó"),
     "report.stand_in": (
         "judged with this project's {names} in place of what was handed in, which loses points of"
         " its own",
@@ -444,9 +460,41 @@ MESSAGES = {
         "looks like the mean of q(z|x) is used instead of a sample",
         "parece que se usa la media de q(z|x) en lugar de una muestra",
     ),
+    "cause.shared_noise": (
+        "looks like images or dimensions share one draw of the noise",
+        "parece que las imágenes o las dimensiones comparten una misma muestra de ruido",
+    ),
+    "cause.size": (
+        "looks like the code assumes {size} images in a minibatch; use the size of x",
+        "parece que el código supone {size} imágenes por minibatch; hay que usar el tamaño de x",
+    ),
+    "cause.swapped_arguments": (
+        "looks like x and the logits changed places in log_bernoulli_with_logits",
+        "parece que x y los logits están intercambiados en log_bernoulli_with_logits",
+    ),
+    "cause.sigmoid_as_logits": (
+        "looks like probabilities, after a sigmoid, were given where logits belong",
+        "parece que se pasaron probabilidades, tras una sigmoide, donde corresponden logits",
+    ),
+    "cause.soft_labels": (
+        "looks like q(y|x) itself was given as the label; every label is to be tried, one-hot",
+        "parece que se pasó q(y|x) como etiqueta; hay que probar cada etiqueta, en one-hot",
+    ),
+    "cause.reshaped_wrong": (
+        "looks like the 10·batch values were brought back in the wrong order: after `duplicate` "
+        "they are (10, batch), not (batch, 10)",
+        "parece que los 10·batch valores se reordenaron mal: tras `duplicate` son (10, batch), no "
+        "(batch, 10)",
+    ),
     "cause.prior_sample": (
         "looks like z is drawn from N(0, I) instead of q(z|x)",
         "parece que z se muestrea de N(0, I) en lugar de q(z|x)",
+    ),
+    "cause.images_mixed": (
+        "looks like the weights of different images are averaged together: after `duplicate` the "
+        "copies are outermost",
+        "parece que se promedian juntos los pesos de imágenes distintas: tras `duplicate`, las "
+        "copias quedan en el eje externo",
     ),
     "cause.kl_reversed": (
         "looks like KL(p ‖ q) instead of KL(q ‖ p)",

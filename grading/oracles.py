@@ -41,6 +41,21 @@ def cross_entropy(x, logits):
     return np.sum(np.logaddexp(0, logits) - x * logits, axis=-1)
 
 
+def swapped_cross_entropy(x, logits):
+    """cross_entropy(logits, x): what comes when its arguments change places."""
+    return np.sum(np.logaddexp(0, x) - x * logits, axis=-1)
+
+
+def sigmoid(a):
+    """1/(1 + exp(−a)), without overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * a)
+
+
+def squashed(x, logits):
+    """cross_entropy with probabilities where logits belong."""
+    return cross_entropy(x, sigmoid(logits))
+
+
 def log_softmax(a):
     """Logs of probabilities over the last axis."""
     a = a - a.max(axis=-1, keepdims=True)
