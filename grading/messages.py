@@ -273,8 +273,8 @@ MESSAGES = {
     ),
     "iwae_absent": ("not implemented, and not required", "no implementada; no es obligatoria"),
     "iwae_right": (
-        "implemented; its means for M = 1, 4, 8 and 16 are right",
-        "implementada; sus medias con M = 1, 4, 8 y 16 son correctas",
+        "implemented; its means for M = 1, 8 and 16 are right",
+        "implementada; sus medias con M = 1, 8 y 16 son correctas",
     ),
     "iwae_unknown": ("not checked", "no se verificó"),
     "report.stand_in": (
@@ -481,10 +481,10 @@ MESSAGES = {
         "parece que se pasó q(y|x) como etiqueta; hay que probar cada etiqueta, en one-hot",
     ),
     "cause.reshaped_wrong": (
-        "looks like the 10·batch values were brought back in the wrong order: after `duplicate` "
-        "they are (10, batch), not (batch, 10)",
-        "parece que los 10·batch valores se reordenaron mal: tras `duplicate` son (10, batch), no "
-        "(batch, 10)",
+        "looks like the 10·batch values were reshaped in another order than they were made in: "
+        "(10, batch) and (batch, 10) are confused",
+        "parece que los 10·batch valores se reordenaron distinto de como se crearon: se confunden "
+        "(10, batch) y (batch, 10)",
     ),
     "cause.prior_sample": (
         "looks like z is drawn from N(0, I) instead of q(z|x)",

@@ -38,7 +38,7 @@ def kl_normal(qm, qv, pm=0.0, pv=1.0):
 
 def cross_entropy(x, logits):
     """−log p(x) of independent Bernoullis, summed over the last axis; exact at any logit."""
-    return np.sum(np.logaddexp(0, logits) - x * logits, axis=-1)
+    return np.sum(softplus(logits) - x * logits, axis=-1)
 
 
 def swapped_cross_entropy(x, logits):
@@ -64,4 +64,4 @@ def log_softmax(a):
 
 def softplus(a):
     """log(1 + exp a)."""
-    return np.logaddexp(0, a)
+    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))

@@ -99,8 +99,7 @@ class Work:
 def describe(error, package):
     """An exception as plain text: its type, message, and the line that its author should look at.
 
-    That is the last one in a graded file, though a helper further down may have raised it. `inside`
-    tells whether that line raised it itself.
+    That is the last one in a graded file, though a helper further down may have raised it.
     """
     message = str(error).replace(f"{package.own}/", "")
     found = {"type": type(error).__name__, "message": message[:MAX_TEXT]}
@@ -108,15 +107,14 @@ def describe(error, package):
     lines = [f for f in frames if package.place(f.filename)]
     lines.sort(key=lambda f: f.filename.endswith(tuple(package.graded)))
     if isinstance(error, SyntaxError) and package.place(str(error.filename)):
-        path, line, function, last = error.filename, error.lineno or 0, "", True
+        path, line, function = error.filename, error.lineno or 0, ""
     elif lines:
         path, line, function = lines[-1].filename, lines[-1].lineno, lines[-1].name
-        last = lines[-1] is frames[-1]
     else:
         return found
     text = linecache.getline(path, line).strip()[:MAX_TEXT]
     where = {"file": package.place(path), "line": line, "function": function}
-    return found | where | {"text": text, "inside": last}
+    return found | where | {"text": text}
 
 
 # Operations: (info, arrays, Work) → (info, arrays)

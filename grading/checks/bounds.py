@@ -25,7 +25,6 @@ FLOAT = 2e-4  # relative error that float32 sums of 784 terms are allowed
 ASSUMED = (100, 97)  # sizes of a minibatch that people write into their code
 # Of the posteriors, from, to; every other scene's are 1e-8.
 VARIANCES = {"calm": (5e-4, 2e-3), "noisy": (0.05, 0.4), "wide": (4.0, 16.0)}
-SPREAD_CALLS = 192
 RISING = "rising"
 
 
@@ -61,12 +60,14 @@ class BoundLab(Lab):
         images, copies: of which a minibatch consists.
         sharp: images and calls with sharp posteriors.
         lone: images where one would do.
+        spread: copies and calls by which the spread is judged, and the grader's samples.
         labels: (10,) where every image has a posterior per label, the axis after its own; else ().
     """
 
     terms = ("nelbo", "kl", "rec")
     arguments: dict = {}  # noqa: RUF012 -- replaced by subclasses, never changed
     calls, samples, images, copies, sharp, lone, labels = 64, 512, 6, 8, (3, 16), 1, ()
+    spread = 8, 192, 2048
 
     @once
     def assumed(self):
@@ -88,7 +89,7 @@ class BoundLab(Lab):
             except Failure:
                 continue
             self.images, self.copies, self.sharp, self.lone = size, 1, (size, 4), size
-            self.calls = 16
+            self.calls, self.spread = 16, (size, 24, self.spread[2])
             self.samples = max(3200 // (size * int(np.prod(self.labels))), 4)
             return size
         return None
@@ -256,7 +257,7 @@ class BoundLab(Lab):
     def drawn(self, scene, n):
         """z (M, B, *labels, Z) from the posterior, and −log p(x|z), (M, B, *labels)."""
         m, v = self.posterior(scene, n)
-        samples = self.samples * (4 if n == RISING else 1)
+        samples = self.spread[2] if n == RISING else self.samples
         z = single(m + np.sqrt(v) * self.rng.normal(size=(samples, *m.shape)))
         return z, self.rec_at(scene, self.x(n), z)
 
@@ -331,10 +332,12 @@ def scalars(lab):
 def total(lab):
     """The bound is the sum of its terms, in every call."""
     found = lab.answers("noisy", lab.images, lab.calls)
+    for term in lab.terms:
+        if not np.all(np.isfinite(found[term])):
+            return Finding(False, Note("of_term", term=term, then=Note("not_finite")))
     parts = [found[term] for term in lab.terms[1:]]
     slack = FLOAT * sum(np.abs(part) for part in parts) + 1e-3
-    with np.errstate(invalid="ignore"):
-        wrong = ~(np.abs(found[lab.terms[0]] - sum(parts)) <= slack)
+    wrong = np.abs(found[lab.terms[0]] - sum(parts)) > slack
     if not wrong.any():
         return Finding(True)
     i = int(np.argmax(wrong))
@@ -437,13 +440,15 @@ def term_check(lab, term, wrong, either=False, scenes=("noisy", "wide")):
             if not np.isfinite(mean):
                 cause = "cause.nan" if np.isnan(mean) else "cause.inf"
             else:
-                cause = _explanation(lab, term, wrong, ("noisy", "wide"))
+                cause = _explanation(lab, term, wrong)
             return Finding(False, numbers(want.mean, mean, slack), Note(cause) if cause else None)
     # With sharp posteriors z is all but known, and so is every term that comes from it.
     got, want = lab.answers("sharp", *lab.sharp)[term], _wanted(lab, "sharp", term)
     slack = _slack(lab, want, len(got), 0.0 if any(sampled.values()) else None, term)
     if not _agree(lab, got.mean(), want, slack, lab.sharp[0]):
-        return Finding(False, Note("sharp", then=numbers(want.mean, got.mean(), slack)))
+        cause = _explanation(lab, term, wrong)
+        seen = Note("sharp", then=numbers(want.mean, got.mean(), slack))
+        return Finding(False, seen, Note(cause) if cause else None)
     found = "one_sample" if sampled["noisy"] else "closed_form"
     return Finding(True, remarks=(Note(found, term=term),) if either else ())
 
@@ -456,10 +461,10 @@ def _wanted(lab, scene, term):
     return want
 
 
-def _explanation(lab, term, wrong, scenes):
-    """The cause that gives what came in every one of the scenes, None if none does."""
+def _explanation(lab, term, wrong):
+    """The cause that gives what came in every scene, None if none does."""
     distances = {}
-    for scene in scenes:
+    for scene in ("noisy", "wide", "sharp"):
         got = lab.answers(scene, lab.images, lab.calls)[term]
         if not np.all(np.isfinite(got)):
             return None
@@ -514,12 +519,12 @@ def _independent(lab):
     The mean does not tell. So a minibatch of one image, chosen so that −log p(x|z) rises with every
     coordinate of z: noise that images or dimensions share adds up there instead of averaging out.
     """
-    copies, want = lab.assumed() or 8, lab.expected("noisy", RISING)["rec"]
+    (copies, calls, samples), want = lab.spread, lab.expected("noisy", RISING)["rec"]
     x = np.tile(lab.x(RISING), (copies, 1))
-    found = lab.bound(lab.weights("noisy"), x, SPREAD_CALLS)[1]["rec"].reshape(SPREAD_CALLS, -1)
+    found = lab.bound(lab.weights("noisy"), x, calls)[1]["rec"].reshape(calls, -1)
     scale = abs(found.mean() / want.mean)  # a sum over the minibatch varies by as much more
     got, expected = found.mean(axis=1).std(ddof=1) / scale, want.most / np.sqrt(copies)
-    if got <= expected * spread_limit(SPREAD_CALLS, 4 * lab.samples):
+    if got <= expected * spread_limit(calls, samples):
         return Finding(True)
     seen = Note("more_spread", expected=f"{expected:.3g}", got=f"{got:.3g}")
     return Finding(False, seen, Note("cause.shared_noise"))

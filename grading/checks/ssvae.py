@@ -18,6 +18,7 @@ class SsvaeLab(BoundLab):
 
     model, terms = "SSVAE", ("nelbo", "kl_z", "kl_y", "rec")
     calls, samples, images, copies, labels = 64, 64, 3, 1, (LABELS,)
+    spread = 6, 96, 512
 
     def arrange(self, scene, state):
         # A label is one input among 794, or 74: as initialized, it would hardly matter.
@@ -92,7 +93,6 @@ def _wrong_over_labels(lab, scene, each):
     yield "cause.mean_over_labels", (q * each).mean()
     yield "cause.paired_wrong", (q.reshape(LABELS, b).T * each).sum(-1).mean()
     yield "cause.reshaped_wrong", (q * each.reshape(LABELS, b).T).sum(-1).mean()
-    yield "cause.reshaped_wrong", (q * each.T.reshape(b, LABELS)).sum(-1).mean()
     yield "cause.reshaped_wrong", (q.T.reshape(b, LABELS) * each).sum(-1).mean()
 
 
