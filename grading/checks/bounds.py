@@ -126,7 +126,7 @@ class BoundLab(Lab):
         state = {name: a.astype(np.float64) for name, a in self.initial().items()}
         for name, a in state.items():
             if a.ndim == 2 and name.split(".")[0] in ("enc", "dec", "cls"):
-                enc = 4.0 if scene in ("sharp", "extreme") else 1.5
+                enc = 4.0 if scene == "sharp" else 1.5  # every image far from the others
                 state[name] = a * {"enc": enc, "dec": 2.0, "cls": 4.0}[name.split(".")[0]]
         last = self.last_bias("enc", state)
         if last and state[last].size % 2 == 0:
