@@ -103,18 +103,10 @@ def judge(submission, launcher, limits, seed, only=None):
         for number, group in enumerate(GROUPS):
             if only is not None and group.target not in only:
                 continue
-            best, used = None, ()
-            for names in _attempts(group, wrong, hopeless, blocked, spoilers):
-                rng = np.random.default_rng([seed, number])
-                with bench.session(names) as session:
-                    results, hung = _run(group, session, rng, blocked)
-                if not names and hung:
-                    hopeless.add(group.target)
-                # Where nothing is earned either way, what is said is to be of the item itself.
-                if not best or not _points(best) or _points(results) > _points(best):
-                    best, used = results, names
-                if _points(best) == sum(check.points for check in group.checks):
-                    break
+            attempts = _attempts(group, wrong, hopeless, blocked, spoilers)
+            best, used, hung = _best(group, bench, attempts, [seed, number], blocked)
+            if hung:
+                hopeless.add(group.target)
             verdict.results += best
             if used:
                 verdict.standins[group.target] = used
@@ -126,6 +118,25 @@ def judge(submission, launcher, limits, seed, only=None):
         bench.own.close()
     verdict.seconds = time.perf_counter() - began
     return verdict
+
+
+def _best(group, bench, attempts, seed, blocked):
+    """The best results that a group has with one of the stand-ins.
+
+    Returns:
+        Results; what was stood in for; and whether without any it hung or killed its process.
+    """
+    best, used, without = None, (), False
+    for names in attempts:
+        with bench.session(names) as session:
+            results, hung = _run(group, session, np.random.default_rng(seed), blocked)
+        without |= hung and not names
+        # Where nothing is earned either way, what is said is to be of the item itself.
+        if not best or not _points(best) or _points(results) > _points(best):
+            best, used = results, names
+        if _points(best) == sum(check.points for check in group.checks):
+            break
+    return best, used, without
 
 
 class Bench:

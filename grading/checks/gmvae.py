@@ -3,9 +3,9 @@
 import numpy as np
 
 from grading import oracles
-from grading.checks import bounds
+from grading.checks import bounds, terms
 from grading.checks.base import Check, Finding, Group, numbers, single
-from grading.checks.bounds import Expected, term_check
+from grading.checks.bounds import Expected
 from grading.checks.iwae import iwae
 from grading.checks.vae import VaeLab, rec
 from grading.failures import Failure
@@ -92,7 +92,7 @@ def kl(lab):
             yield f"cause.{key}", found.mean, found.error
         yield "cause.no_sampling", at_m.mean(), 0.0
 
-    return term_check(lab, "kl", wrong, scenes=("noisy",))
+    return terms.term_check(lab, "kl", wrong, scenes=("noisy",))
 
 
 def same_sample(lab):

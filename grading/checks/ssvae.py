@@ -3,9 +3,9 @@
 import numpy as np
 
 from grading import oracles
-from grading.checks import bounds
+from grading.checks import bounds, terms
 from grading.checks.base import Check, Finding, Group, numbers, once
-from grading.checks.bounds import FLOAT, BoundLab, Expected, term_check
+from grading.checks.bounds import FLOAT, BoundLab, Expected
 from grading.failures import Failure
 from grading.messages import Note
 from grading.significance import limit
@@ -111,7 +111,7 @@ def kl_y(lab):
         for name in ("kl_z", "rec"):
             yield "cause.order", expected[name].mean, expected[name].error
 
-    return term_check(lab, "kl_y", wrong, scenes=("noisy",))
+    return terms.term_check(lab, "kl_y", wrong, scenes=("noisy",))
 
 
 def kl_z(lab):
@@ -129,7 +129,7 @@ def kl_z(lab):
         yield "cause.mean_over_dim", want["kl_z"].mean / m.shape[-1], 0.0
         yield "cause.soft_labels", *lab.softly(scene)[0]
 
-    return term_check(lab, "kl_z", wrong, either=True, scenes=("noisy",))
+    return terms.term_check(lab, "kl_z", wrong, either=True, scenes=("noisy",))
 
 
 def rec(lab):
@@ -138,12 +138,12 @@ def rec(lab):
     def wrong(lab, scene):
         samples = lab.drawn(scene, lab.images)[1]
         each, want = samples.mean(axis=0), lab.expected(scene, lab.images)["rec"]
-        yield from bounds.rec_causes(lab, scene)
+        yield from terms.rec_causes(lab, scene)
         for key, value in _wrong_over_labels(lab, scene, each):
             yield key, value, 2 * want.error * max(1, value / each.mean())
         yield "cause.soft_labels", *lab.softly(scene)[1]
 
-    return bounds.rec_check(lab, wrong)
+    return terms.rec_check(lab, wrong)
 
 
 def expectation(lab):
@@ -155,7 +155,7 @@ def expectation(lab):
         return Finding(
             False, Note("spread", spread=f"{got.std():.3g}"), Note("cause.sampled_label")
         )
-    if any(abs(got.mean() / scale - want.mean) <= slack for scale in bounds.sizes(lab, n)):
+    if any(abs(got.mean() / scale - want.mean) <= slack for scale in terms.sizes(lab, n)):
         return Finding(True)
     return Finding(False, numbers(want.mean, got.mean(), slack), rec(lab).cause)
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from grading import oracles
-from grading.checks import bounds
+from grading.checks import bounds, terms
 from grading.checks.base import Check, Finding, Group, numbers, once
-from grading.checks.bounds import BoundLab, Expected, term_check
+from grading.checks.bounds import BoundLab, Expected
 from grading.checks.iwae import iwae
 from grading.messages import Note
 
@@ -42,14 +42,14 @@ def kl(lab):
     def wrong(lab, scene):
         rec = lab.expected(scene, lab.images)["rec"]
         yield "cause.swapped", rec.mean, rec.error
-        yield from bounds.wrong_kls(*lab.posterior(scene, lab.images))
+        yield from terms.wrong_kls(*lab.posterior(scene, lab.images))
 
-    return term_check(lab, "kl", wrong, either=True, scenes=("noisy",))
+    return terms.term_check(lab, "kl", wrong, either=True, scenes=("noisy",))
 
 
 def rec(lab):
     """−E_q log p(x|z), by one sample z ~ q(z|x)."""
-    return bounds.rec_check(lab, bounds.rec_causes)
+    return terms.rec_check(lab, terms.rec_causes)
 
 
 def stability(lab):
@@ -57,7 +57,7 @@ def stability(lab):
     got = lab.answers("extreme", lab.images, 1)["rec"][0]
     want = lab.expected("extreme", lab.images)["rec"].mean
     # The sign, the kind of mean and the z that it is taken at are judged elsewhere.
-    sizes = (want / bounds.PIXELS, *(want * scale for scale in bounds.sizes(lab, lab.images)))
+    sizes = (want / bounds.PIXELS, *(want * scale for scale in terms.sizes(lab, lab.images)))
     if any(abs(abs(got) - size) <= 0.1 * size for size in sizes):
         return Finding(True)
     elsewhere = rec(lab)
