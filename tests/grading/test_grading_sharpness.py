@@ -296,5 +296,17 @@ def test_another_cause_than_the_right_one_is_not_named_for_another_z(judged):
     assert "cause.other_sample" not in {c.key for c in causes(judged(wrong)).values()}
 
 
+@pytest.mark.parametrize("noise", ["Laplace(0.0, 0.7071)", "StudentT(5.0,)"])
+def test_noise_that_is_not_normal_need_not_be_uniform(judged, noise):
+    code = (
+        "def sample_gaussian(m, v):\n"
+        f"    e = torch.distributions.{noise.replace('(', '(*map(torch.tensor, (', 1)}))\n"
+        "    return m + v.sqrt() * e.sample(m.shape)"
+    )
+    verdict = judged(Variant("", **util(code)), only=("sample_gaussian",))
+    assert "sample_gaussian.distribution" in lost(verdict)
+    assert "cause.uniform_noise" not in {c.key for c in causes(verdict).values()}
+
+
 def test_the_iwae_of_the_variants_is_what_it_seems():
     assert IWAE.count("log_mean_exp") == 1
