@@ -49,7 +49,7 @@ def said(verdict):
 
 
 @pytest.mark.parametrize("name", ["submission", "src.submission", "src.codebase", "tp_2", ""])
-@pytest.mark.parametrize("folder", ["", "entrega_ana/"])
+@pytest.mark.parametrize("folder", ["", pytest.param("entrega_ana/", marks=pytest.mark.slow)])
 def test_what_the_code_calls_itself_works_whatever_the_folder_is_called(
     hand_in, solutions, name, folder
 ):
@@ -347,7 +347,9 @@ GPU = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("how", GPU)
+@pytest.mark.parametrize(
+    "how", [pytest.param(h, marks=[pytest.mark.slow] * (i % 3 > 0)) for i, h in enumerate(GPU)]
+)
 @pytest.mark.filterwarnings("ignore")
 def test_code_for_a_gpu_is_graded_as_if_the_cpu_were_one(hand_in, solutions, how):
     old, new = GPU[how]
