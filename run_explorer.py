@@ -1,15 +1,21 @@
 """Write explore.html, a page that draws with a trained model in the browser, for trained runs."""
 
 from codebase.command import script
-from codebase.flag import number
+from codebase.flag import folder, number
 from codebase.runs.flags import Parser
 
 
 def main():
     p = Parser(__doc__)
-    p.add_argument("runs", nargs="+", metavar="RUN", help="a run's name in checkpoints/, or folder")
+    p.add_argument(
+        "runs",
+        nargs="+",
+        type=folder,
+        metavar="RUN",
+        help="a run's name in checkpoints/, or folder",
+    )
     p.add_argument("--step", type=number(int, 0), help="of the checkpoint (default: the last)")
-    p.add_argument("--data_dir", default="data", help="folder of the datasets")
+    p.add_argument("--data_dir", type=folder, default="data", help="folder of the datasets")
     p.add_argument(
         "--export",
         choices=["onnx"],

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from codebase.flag import folder
 from codebase.screen import lasting
 
 STEPS = {"vae": 20_000, "gmvae": 20_000, "ssvae_gw1": 30_000}
@@ -29,7 +30,7 @@ def arguments():
     p.add_argument("--steps", type=int, help="iterations (default: the scripts' own)")
     p.add_argument("--rounds", type=int, default=3, help="measurements of each kind, in turns")
     p.add_argument("--models", type=int, default=32, help="VAEs that are stacked")
-    p.add_argument("--data_dir", default="data", help="folder that holds MNIST/raw")
+    p.add_argument("--data_dir", type=folder, default="data", help="folder that holds MNIST/raw")
     return p.parse_args()
 
 

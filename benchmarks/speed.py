@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import machine, report, stages
 from benchmarks.measure import Failed, Setting
 from benchmarks.stages import MODELS
+from codebase.flag import folder
 from codebase.screen import lasting
 
 
@@ -30,7 +31,7 @@ def arguments():
     add = p.add_argument
     add("--seconds", type=float, default=3.0, help="length of one measurement (default 3)")
     add("--rounds", type=int, default=7, help="measurements of each side (default 7)")
-    add("--data_dir", default="data", help="folder that holds MNIST/raw (default data)")
+    add("--data_dir", type=folder, default="data", help="holds MNIST/raw (default data)")
     add("--threads", type=int, default=0, help="CPU threads of all sides; 0: torch's own choice")
     add("--models", nargs="+", choices=MODELS, default=MODELS, help="default: all")
     add("--json", type=Path, metavar="FILE", help="writes everything here too")

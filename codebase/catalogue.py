@@ -1,10 +1,17 @@
 """Every model by its name: how it is built, its flags, what is measured of it. Imports no torch."""
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from codebase.errors import UserError
+from codebase.errors import UserError, nearest
 from codebase.flag import IN_NAME, Flag, number, switch, weight
+
+if TYPE_CHECKING:
+    import torch
+
+    from codebase.models.base import Model
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,10 @@ class Entry:
     model: str
     task: str
     iter_max: int
-    flags: tuple
+    flags: tuple[Flag, ...]
     reference: str = ""
 
-    def layout(self, values):
+    def layout(self, values: Mapping[str, Any]) -> str:
         """The first part of a run's name, such as "model=vae_z=10".
 
         Args:
@@ -42,7 +49,9 @@ class Entry:
         parts = [flag.written(values[flag.name]) for flag in self.flags if flag.names == IN_NAME]
         return "_".join([f"model={self.name}", *parts])
 
-    def build(self, values, name, sizes=()):
+    def build(
+        self, values: Mapping[str, Any], name: str, sizes: Mapping[str, int] | None = None
+    ) -> "Model":
         """The model, untrained, as one of this house (see models.adapter).
 
         Args:
@@ -59,10 +68,10 @@ class Entry:
             if flag.argument and not (flag.beyond and value == flag.default):
                 arguments[flag.argument] = value
         constructor = getattr(importlib.import_module(module), cls)
-        return adapted(constructor(name=name, **arguments | dict(sizes)))
+        return adapted(constructor(name=name, **arguments | dict(sizes or {})))
 
 
-def dimensions(default):
+def dimensions(default: int) -> Flag:
     """The flag --z."""
     return Flag(
         "z",
@@ -75,7 +84,7 @@ def dimensions(default):
     )
 
 
-def components(default):
+def components(default: int) -> Flag:
     """The flag --k."""
     return Flag(
         "k",
@@ -154,7 +163,12 @@ _ENTRIES = (
                 argument="labeled_elbo",
                 beyond=True,
             ),
-            Flag("n_labels", "labelled images, balanced", type=number(int, 1, 60_000), default=100),
+            Flag(
+                "n_labels",
+                "labelled images, of every digit as many as that allows; below 10 some have none",
+                type=number(int, 1, 60_000),
+                default=100,
+            ),
             Flag("label_seed", "draws other labelled images", type=number(int, 0), default=0),
         ),
         "ssvae_gw={gw:g}",
@@ -163,18 +177,21 @@ _ENTRIES = (
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 
 
-def entry_of(name):
+def entry_of(name: str) -> Entry:
     """The entry of a name.
 
     Raises:
         UserError: there is none; it names those there are.
     """
     if name not in CATALOGUE:
-        raise UserError(f"There is no model {name!r}; the models are {', '.join(CATALOGUE)}.")
+        raise UserError(
+            f"There is no model {name!r}; the models are {', '.join(CATALOGUE)}."
+            f"{nearest(name, CATALOGUE)}"
+        )
     return CATALOGUE[name]
 
 
-def recognised(state):
+def recognised(state: Mapping[str, "torch.Tensor"]) -> tuple[Entry, dict[str, int]]:
     """Which of the assignment's three models a bare checkpoint holds, and its settings.
 
     Args:

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import signal
 import sys
+from collections.abc import Callable, Iterator, Sequence
 
 from codebase import screen
 from codebase.catalogue import CATALOGUE, entry_of
@@ -12,7 +13,12 @@ from codebase.runs import ranks
 from codebase.runs.flags import complain, parser_of
 
 
-def main(name, description=None, words=None, prog=None):
+def main(
+    name: str,
+    description: str | None = None,
+    words: Sequence[str] | None = None,
+    prog: str | None = None,
+) -> None:
     """Does what the flags say with a model of the catalogue.
 
     Args:
@@ -38,7 +44,7 @@ def main(name, description=None, words=None, prog=None):
             do(settings, task)
 
 
-def named(words):
+def named(words: Sequence[str]) -> None:
     """`run.py NAME …`: the model that the first word names, or with --list all of them.
 
     Args:
@@ -55,7 +61,7 @@ def named(words):
         main(words[0], words=words[1:], prog=f"run.py {words[0]}")
 
 
-def listed():
+def listed() -> str:
     """The catalogue as text: name, line, source."""
     rows = [(entry.name, entry.line, entry.source) for entry in CATALOGUE.values()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -64,14 +70,14 @@ def listed():
     )
 
 
-def script(main):
+def script(main: Callable[[], object]) -> None:
     """Runs the main function of a script that trains nothing."""
     with said_in_one_line():
         main()
 
 
 @contextlib.contextmanager
-def said_in_one_line():
+def said_in_one_line() -> Iterator[None]:
     """What is no mistake of the program ends it with one line, not a traceback.
 
     Nor does it matter where the words go (see `screen.lasting`). The status is 2 for a UserError,
@@ -82,7 +88,7 @@ def said_in_one_line():
         try:
             yield
         except KeyboardInterrupt:
-            print("Stopped; the same command goes on from what was saved.", file=sys.stderr)
+            print(f"Stopped; {_way_on()} from what was saved.", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT) from None
         except ModuleNotFoundError as error:
             package = (error.name or "codebase").partition(".")[0]
@@ -92,6 +98,15 @@ def said_in_one_line():
                 f"{package} is missing; python -m pip install -r requirements.txt installs it."
             )
             raise SystemExit(2) from None
+        except SystemExit as end:
+            if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):  # said where, and saved
+                print(f"{_way_on().capitalize()} from there.", file=sys.stderr)
+            raise
         except (UserError, OSError) as error:
             complain(error)
             raise SystemExit(2) from None
+
+
+def _way_on():
+    starts_anew = any(word.startswith("--overwrite") for word in sys.argv)
+    return f"the same command{' without --overwrite' if starts_anew else ''} goes on"

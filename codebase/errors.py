@@ -1,5 +1,7 @@
 """The one exception for mistakes that the person at the keyboard can mend."""
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """One clear sentence: what is wrong, where, what to do. Scripts print it, no traceback.
@@ -7,8 +9,16 @@ class UserError(Exception):
     It may quote a file, so what could break the line or steer a terminal is left out.
     """
 
-    def __init__(self, sentence):
+    def __init__(self, sentence: str) -> None:
         super().__init__("".join(c if c.isprintable() else " " for c in sentence))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """ " Did you mean …?" with that of the known words that is most like it; "" if none is."""
+    import difflib
+
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {found[0]}?" if found else ""
 
 
 class ExistsError(UserError, FileExistsError):

@@ -5,8 +5,10 @@ Imports no torch, so that --help is quick.
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 # What a flag has to do with the name of a run.
 IN_NAME = "stands in it, as `written` says"
@@ -33,18 +35,20 @@ class Flag:
 
     name: str
     help: str
-    type: Callable = str
+    type: Callable[[str], Any] = str
     default: object = None
-    choices: tuple | None = None
+    choices: tuple[str, ...] | None = None
     metavar: str | None = None
     names: str = IF_CHANGED
-    written: Callable | None = None
-    aliases: tuple = ()
+    written: Callable[[Any], str] = str
+    aliases: tuple[str, ...] = ()
     argument: str = ""
     beyond: bool = False
 
 
-def number(kind, low=-math.inf, high=math.inf, *, above=None):
+def number(
+    kind: type, low: float = -math.inf, high: float = math.inf, *, above: float | None = None
+) -> Callable[[str], Any]:
     """An argparse type: a finite int or float with low ≤ value ≤ high, or value > above."""
     name = "a whole number" if kind is int else "a number"
     if above is not None:
@@ -56,7 +60,7 @@ def number(kind, low=-math.inf, high=math.inf, *, above=None):
     else:
         wanted = f"a finite {name.removeprefix('a ')}"
 
-    def convert(text):
+    def convert(text: str) -> Any:
         try:
             value = kind(text)
         except ValueError:
@@ -69,11 +73,19 @@ def number(kind, low=-math.inf, high=math.inf, *, above=None):
     return convert
 
 
-def switch(text):
+def folder(text: str) -> str:
+    """An argparse type: a folder; ~ is the user's own, which a shell leaves as it is after a =."""
+    path = os.path.expanduser(text)
+    if not path or path.startswith("~"):
+        raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}")
+    return path
+
+
+def switch(text: str) -> int:
     """An argparse type: 0 or 1."""
     return number(int, 0, 1)(text)
 
 
-def weight(value):
+def weight(value: float) -> str:
     """A weight as the contract writes it in names, 001; one that is not whole as it is, 0.5."""
     return f"{int(value):03d}" if value == int(value) else str(value)

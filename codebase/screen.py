@@ -7,6 +7,8 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
 class Screen:
@@ -19,29 +21,29 @@ class Screen:
         stream: whatever has write and flush.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream: Any) -> None:
         self._stream, self._lost = stream, False
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         """Writes it, if anyone still reads."""
         self._do(self._stream.write, text)
         return len(text)
 
-    def flush(self):
+    def flush(self) -> None:
         """Writes what is buffered."""
         self._do(self._stream.flush)
 
-    def isatty(self):
+    def isatty(self) -> bool:
         """Whether it is a terminal."""
         try:
             return self._stream.isatty()
         except (AttributeError, ValueError):  # it cannot say, or is closed
             return False
 
-    def _do(self, method, *args):
+    def _do(self, method: Callable[..., object], *args: Any) -> None:
         if self._lost:
             return
         try:
@@ -59,7 +61,7 @@ class Screen:
 
 
 @contextlib.contextmanager
-def lasting():
+def lasting() -> Iterator[None]:
     """In this block sys.stdout and sys.stderr are `Screen`s, whatever they were before.
 
     A stream that Python has none for, because its descriptor is closed, is one that goes nowhere,

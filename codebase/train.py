@@ -2,11 +2,20 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import torch
+from torch import nn
+
+from codebase.data.stream import Labelled, Loader
 from codebase.engine.clock import Stopwatch
 from codebase.engine.session import Session
 from codebase.engine.signals import noted_signals
+from codebase.engine.stacked_session import StackedSession
+from codebase.files.logs import Writer
 from codebase.starter import reset_weights
 
 LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits for the device
@@ -23,26 +32,26 @@ class Trained:
 
 
 def train(
-    model,
-    train_loader,
-    labeled_subset,
-    device,
-    tqdm,
-    writer,
-    iter_max=math.inf,
-    iter_save=math.inf,
-    model_name="model",
-    y_status="none",
-    reinitialize=False,
+    model: nn.Module,
+    train_loader: Loader,
+    labeled_subset: Labelled | None,
+    device: torch.device | str,
+    tqdm: Callable[..., Any],
+    writer: Writer,
+    iter_max: float = math.inf,
+    iter_save: float = math.inf,
+    model_name: str = "model",
+    y_status: str = "none",
+    reinitialize: bool = False,
     *,
-    lr=1e-3,
-    precision="fp32",
-    graph=False,
-    state_path=None,
-    save_every_seconds=math.inf,
-    on_checkpoint=None,
-    on_step=None,
-):
+    lr: float = 1e-3,
+    precision: str = "fp32",
+    graph: bool = False,
+    state_path: Path | None = None,
+    save_every_seconds: float = math.inf,
+    on_checkpoint: Callable[[int], object] | None = None,
+    on_step: Callable[[float], object] | None = None,
+) -> Trained:
     """Minimizes model.loss by Adam, one redrawn binary minibatch a step.
 
     Checkpoints go to checkpoints/‹model.name› every iter_save iterations and at the end.
@@ -99,14 +108,14 @@ def train(
 
 
 def loop(
-    session,
-    tqdm,
-    iter_max=math.inf,
-    iter_save=math.inf,
-    save_every_seconds=math.inf,
-    on_step=None,
-    iter_eval=math.inf,
-):
+    session: Session | StackedSession,
+    tqdm: Callable[..., Any],
+    iter_max: float = math.inf,
+    iter_save: float = math.inf,
+    save_every_seconds: float = math.inf,
+    on_step: Callable[[float], object] | None = None,
+    iter_eval: float = math.inf,
+) -> Trained:
     """Takes step after step, and looks at their numbers every LOOK_EVERY of them.
 
     Args:
@@ -130,7 +139,7 @@ def loop(
 
             stopped = bool(received)  # a signal after this line stops the next step
             checkpoint = stopped or i == iter_max or i % iter_save == 0
-            evaluation = i % iter_eval == 0 and (stopped or not checkpoint)  # which has its own
+            evaluation = i % iter_eval == 0 and (stopped or not checkpoint)  # it has its own
             if checkpoint or evaluation or i % LOOK_EVERY == 0:
                 latest = session.look(i)
                 bar.set_postfix(_in_short(latest))

@@ -11,6 +11,7 @@ starter.py here and stay reachable as `codebase.utils.<name>` (see the end of th
 import importlib
 import itertools
 import math
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -20,7 +21,7 @@ MIN_VARIANCE = 1e-8
 TOGETHER = 500  # components of a mixture; of 100 points of 10 dimensions 2 MB, which fit a cache
 
 
-def sample_gaussian(m, v):
+def sample_gaussian(m: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """One reparameterized draw z = m + √v · ε per element, ε ~ N(0, 1).
 
     ε comes from torch's global generator, so a seed set by the caller fixes the draw, and the
@@ -43,7 +44,7 @@ def sample_gaussian(m, v):
     return m + torch.sqrt(v) * torch.randn_like(m)
 
 
-def log_normal(x, m, v):
+def log_normal(x: torch.Tensor, m: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Log density of a diagonal Gaussian, Σ_d log N(x_d; m_d, v_d), in nats.
 
     Args:
@@ -58,7 +59,7 @@ def log_normal(x, m, v):
     return -0.5 * (squares + log_v + shape[-1] * LOG_2PI)
 
 
-def log_normal_mixture(z, m, v):
+def log_normal_mixture(z: torch.Tensor, m: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Log density of a uniform mixture of diagonal Gaussians, log 1/K Σ_k N(z; m_k, v_k), in nats.
 
     Args:
@@ -80,18 +81,18 @@ def log_normal_mixture(z, m, v):
     return log_mean_exp(log_normal(z.unsqueeze(1), m, v), dim=1)
 
 
-def _broadcast(**tensors):
+def _broadcast(**tensors: torch.Tensor | float) -> list[int]:
     """The shape that tensors (or numbers) given by name have together; a ValueError if none.
 
     As torch.broadcast_shapes, but in words, and without the half second that one takes to load.
     """
     if torch.jit.is_tracing():  # sizes are tensors then, which do not compare
-        tensors = [t for t in tensors.values() if isinstance(t, torch.Tensor)]
-        return torch.broadcast_tensors(*tensors)[0].shape
+        traced = [t for t in tensors.values() if isinstance(t, torch.Tensor)]
+        return list(torch.broadcast_tensors(*traced)[0].shape)
     shapes = {name: tuple(getattr(t, "shape", ())) for name, t in tensors.items()}
-    joint = []
-    for sizes in itertools.zip_longest(*map(reversed, shapes.values()), fillvalue=1):
-        sizes = set(sizes) - {1} or {1}
+    joint: list[int] = []
+    for across in itertools.zip_longest(*map(reversed, shapes.values()), fillvalue=1):
+        sizes = set(across) - {1} or {1}
         if len(sizes) > 1:
             found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
             raise ValueError(f"{', '.join(shapes)} do not broadcast: {found}")
@@ -117,7 +118,9 @@ class MixtureLogDensity(torch.autograd.Function):
     generate_vmap_rule = True  # for stack.py: forward and backward consist of what has one
 
     @staticmethod
-    def forward(z, m, v):
+    def forward(
+        z: torch.Tensor, m: torch.Tensor, v: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         # Z outermost: the sum then adds whole (B, K) planes instead of runs of Z neighbours.
         z_planes, squares = z.T.unsqueeze(2).contiguous(), []
         for m_part, v_part in zip(m.split(TOGETHER), v.split(TOGETHER), strict=True):
@@ -129,11 +132,13 @@ class MixtureLogDensity(torch.autograd.Function):
         return log_sum_exp(terms, dim=1), terms
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(
+        ctx: Any, inputs: tuple[torch.Tensor, ...], output: tuple[torch.Tensor, ...]
+    ) -> None:
         ctx.save_for_backward(*inputs, *output)
 
     @staticmethod
-    def backward(ctx, g, g_terms):
+    def backward(ctx: Any, g: torch.Tensor, g_terms: torch.Tensor) -> tuple[torch.Tensor, ...]:
         z, m, v, density, terms = ctx.saved_tensors
         density = torch.where(density == -math.inf, 0, density)  # there no component has a share
         r = (terms - density.unsqueeze(1)).exp() * g.unsqueeze(1) + g_terms
@@ -150,7 +155,7 @@ class MixtureLogDensity(torch.autograd.Function):
         return dz.to(dtype), dm.to(dtype), dv.to(dtype)
 
 
-def gaussian_parameters(h, dim=-1):
+def gaussian_parameters(h: torch.Tensor, dim: int = -1) -> tuple[torch.Tensor, torch.Tensor]:
     """Halves of h along dim as a Gaussian's mean and variance: m, v = softplus(·) + 1e-8.
 
     Args:
@@ -166,7 +171,7 @@ def gaussian_parameters(h, dim=-1):
     return m, F.softplus(h) + MIN_VARIANCE
 
 
-def log_bernoulli_with_logits(x, logits):
+def log_bernoulli_with_logits(x: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
     """Log probability of independent Bernoullis, Σ_d log Bernoulli(x_d; σ(logits_d)), in nats.
 
     Args:
@@ -180,7 +185,7 @@ def log_bernoulli_with_logits(x, logits):
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
 
 
-def kl_cat(q, log_q, log_p):
+def kl_cat(q: torch.Tensor, log_q: torch.Tensor, log_p: torch.Tensor | float) -> torch.Tensor:
     """KL(q ‖ p) = Σ_y q_y (log q_y − log p_y) between categoricals, in nats.
 
     Args:
@@ -194,7 +199,9 @@ def kl_cat(q, log_q, log_p):
     return torch.where(q > 0, q * (log_q - log_p), 0).sum(-1)
 
 
-def kl_normal(qm, qv, pm, pv):
+def kl_normal(
+    qm: torch.Tensor, qv: torch.Tensor, pm: torch.Tensor, pv: torch.Tensor
+) -> torch.Tensor:
     """KL(N(qm, qv) ‖ N(pm, pv)) between diagonal Gaussians, summed over dimensions, in nats.
 
     Σ_d ½ (log pv − log qv + qv/pv + (qm − pm)²/pv − 1)
@@ -210,7 +217,7 @@ def kl_normal(qm, qv, pm, pv):
     return 0.5 * (ratio - 1 - torch.log(ratio) + (qm - pm).square() / pv).sum(-1)
 
 
-def duplicate(x, rep):
+def duplicate(x: torch.Tensor, rep: int) -> torch.Tensor:
     """rep copies of a batch, the copy index outermost: (B, …) → (rep·B, …).
 
     Raises:
@@ -221,12 +228,12 @@ def duplicate(x, rep):
     return x.repeat(rep, *[1] * (x.dim() - 1))
 
 
-def log_mean_exp(x, dim):
+def log_mean_exp(x: torch.Tensor, dim: int) -> torch.Tensor:
     """log (1/n Σ exp x) over dim, which has n entries; −inf where all of them are −inf."""
     return log_sum_exp(x, dim) - math.log(x.shape[dim])
 
 
-def log_sum_exp(x, dim=0):
+def log_sum_exp(x: torch.Tensor, dim: int = 0) -> torch.Tensor:
     """log Σ exp x over dim, by the largest term, so that nothing overflows; −inf where all are."""
     return torch.logsumexp(x, dim)
 
@@ -239,7 +246,7 @@ _STARTER = (
 __all__ = [*(name for name in globals() if not name.startswith("_")), *_STARTER]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     """The starter code's other helpers, imported from codebase.starter when first asked for."""
     if name not in _STARTER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,11 +5,14 @@ import secrets
 import sys
 import traceback
 from collections import Counter
+from pathlib import Path
 
 from grading import report, sandbox, training
 from grading.judge import judge
 from grading.messages import Note, plain
-from grading.submission import Refused, find, read
+from grading.people import find, name_of
+from grading.submission import read
+from grading.tree import Refused
 from grading.work import side_by_side
 
 
@@ -22,10 +25,10 @@ def grade_all(args):
         The exit status: 0 if all could be judged, 1 if some could not, 2 if nothing is there to
         judge or train with, 130 if stopped.
     """
-    try:
-        found = named([pair for path in args.paths for pair in find(path)])
-    except Refused as refusal:
-        print(refusal.note.say(args.lang), file=sys.stderr)
+    found, refused = _found(args.paths)
+    if len(refused) == len(args.paths):
+        for note in refused:
+            print(note.say(args.lang), file=sys.stderr)
         return 2
     seed = secrets.randbelow(1 << 32) if args.seed is None else args.seed
     launcher = sandbox.launcher()
@@ -52,6 +55,24 @@ def grade_all(args):
     return 1 if any(isinstance(outcome, Note) for _, outcome in outcomes) else 0
 
 
+def _found(paths):
+    """Whose submissions lie under the paths, [(name, path)], and notes about what holds none.
+
+    That has an entry too, and its reading says again why: one empty folder among many stops nobody.
+    """
+    looked_at = [_under(Path(path)) for path in paths]
+    found = named([entry for entries, _ in looked_at for entry in entries])
+    return found, [note for _, note in looked_at if note]
+
+
+def _under(path):
+    """Whose submissions lie under one path, and a note where none does."""
+    try:
+        return find(path), None
+    except Refused as refusal:
+        return [(name_of(path), path)], refusal.note
+
+
 def _show(outcomes, args):
     """The table, and what each submission lost points for."""
     print(f"\n{report.table(outcomes, args.lang)}\n")
@@ -62,9 +83,8 @@ def _show(outcomes, args):
             lines = report.losses(outcome, args.lang)
         if lines:
             print("\n".join([name, *lines, ""]))
-    guards = [set(outcome.guards) for _, outcome in outcomes if not isinstance(outcome, Note)]
-    if guards:
-        print(report.isolation(set.intersection(*guards), args.lang))
+    for line in report.isolation(outcomes, args.lang):
+        print(line)
 
 
 def judged(found, launcher, seed, args):

@@ -108,7 +108,8 @@ def warm_up():
 def hide_project():
     """Make the project impossible to import from a session: it holds a solution."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path[:] = [p for p in sys.path if os.path.abspath(p or os.curdir) != root]
+    hidden = root, os.getcwd()  # nor does what lies where the grader was started
+    sys.path[:] = [p for p in sys.path if os.path.abspath(p or os.curdir) not in hidden]
     os.environ.pop("PYTHONPATH", None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "grading"]:
         del sys.modules[name]

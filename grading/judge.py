@@ -1,10 +1,12 @@
 """A submission's verdict: every check, with stand-ins so that no mistake is punished twice."""
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from grading import failures
 from grading.checks import densities, given, gmvae, sampling, ssvae, vae
 from grading.checks.base import Check, Finding
 from grading.failures import Failure, NotImplementedYet
@@ -49,9 +51,11 @@ class Verdict:
         name: the submission's.
         results: of every check, in the order of the report.
         standins: {target: what this project's code stood in for while it was judged}.
-        guards: of lockdown.GUARDS, those that held.
+        guards: of lockdown.GUARDS, those that held; None if no process was started.
         missing: graded files that were not handed in.
         copies: folders with more graded files, which were not looked at.
+        others: what else this person handed in, which was not looked at.
+        gpu: whether the CPU had to pass for a GPU.
         seconds: of wall clock.
     """
 
@@ -59,9 +63,11 @@ class Verdict:
     seed: int
     results: list[Result] = field(default_factory=list)
     standins: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    guards: list[str] = field(default_factory=list)
+    guards: list[str] | None = None
     missing: list[str] = field(default_factory=list)
     copies: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    gpu: bool = False
     seconds: float = 0.0
 
     def earned(self, item):
@@ -87,122 +93,159 @@ def judge(submission, launcher, limits, seed, only=None):
     """
     began = time.perf_counter()
     missing = [f"codebase/{path}" for path in submission.missing]
-    verdict = Verdict(submission.name, seed, missing=missing, copies=submission.copies)
-    own = Session(launcher, submission.assemble, limits)
+    verdict = Verdict(
+        submission.name, seed, missing=missing, copies=submission.copies, others=submission.others
+    )
+    bench = Bench(submission, launcher, limits)
     wrong, hopeless = {}, set()  # targets that lost points; those that hung or killed the process
     try:
-        unusable, broken = _utils_failure(submission, own, launcher, limits)
+        blocked, spoilers = _broken(bench)
         for number, group in enumerate(GROUPS):
             if only is not None and group.target not in only:
                 continue
-            best, used = None, ()
-            others = tuple(file for file in broken if file != FILES.get(group.target))
-            for extra in _attempts(group, wrong, hopeless, unusable):
-                used_now = (*extra, *(file for file in others if file not in extra))
-                session = own
-                if used_now:
-                    session = Session(launcher, assembly(submission, used_now), limits)
-                rng = np.random.default_rng([seed, number])
-                try:
-                    results, hung = _run(group, session, rng, submission, unusable)
-                finally:
-                    if session is not own:
-                        session.close()
-                if not extra and hung:
-                    hopeless.add(group.target)
-                # Where nothing is earned either way, what is said is to be of the item itself.
-                if not best or not _points(best) or _points(results) > _points(best):
-                    best, used = results, used_now
-                if _points(best) == sum(check.points for check in group.checks):
-                    break
+            attempts = _attempts(group, wrong, hopeless, blocked, spoilers)
+            best, used, hung = _best(group, bench, attempts, [seed, number], blocked)
+            if hung:
+                hopeless.add(group.target)
             verdict.results += best
             if used:
                 verdict.standins[group.target] = used
             if any(not r.finding.passed for r in best if r.check.points or group.item is None):
                 wrong[group.target] = [r for r in best if not r.finding.passed]
         verdict.results.sort(key=lambda result: result.item or "")
-        verdict.guards = own.guards
+        verdict.guards, verdict.gpu = bench.own.guards, bench.gpu
     finally:
-        own.close()
+        bench.own.close()
     verdict.seconds = time.perf_counter() - began
     return verdict
+
+
+def _best(group, bench, attempts, seed, blocked):
+    """The best results that a group has with one of the stand-ins.
+
+    Returns:
+        Results; what was stood in for; and whether without any it hung or killed its process.
+    """
+    best, used, without = None, (), False
+    for names in attempts:
+        with bench.session(names) as session:
+            results, hung = _run(group, session, np.random.default_rng(seed), blocked)
+        without |= hung and not names
+        # Where nothing is earned either way, what is said is to be of the item itself.
+        if not best or not _points(best) or _points(results) > _points(best):
+            best, used = results, names
+        if _points(best) == sum(check.points for check in group.checks):
+            break
+    return best, used, without
+
+
+class Bench:
+    """Sessions with one submission, as it is or with stand-ins.
+
+    Attributes:
+        own: the session with the submission as it is.
+        gpu: whether in any of them the CPU had to pass for a GPU.
+    """
+
+    def __init__(self, submission, launcher, limits):
+        self.submission, self.launcher, self.limits = submission, launcher, limits
+        self.own, self.gpu = Session(launcher, submission.assemble, limits), False
+
+    @contextlib.contextmanager
+    def session(self, names):
+        """With this project's files and functions of these names."""
+        session = self.own
+        if names:
+            session = Session(self.launcher, assembly(self.submission, names), self.limits)
+        try:
+            yield session
+        finally:
+            self.gpu |= session.gpu
+            if session is not self.own:
+                session.close()
+
+    def import_failure(self, names=()):
+        """The Failure of importing utils with these stand-ins, or None."""
+        try:
+            with self.session(names) as session:
+                session.ask("load", module="utils")
+        except Failure as failure:
+            return failure
+        return None
 
 
 def _points(results):
     return sum(r.earned for r in results)
 
 
-def _utils_failure(submission, own, launcher, limits):
-    """Why utils.py cannot be used at all, None where it can, and with which files stood in for.
+def _broken(bench):
+    """What of a submission cannot be asked at all.
 
-    The starter code's utils.py imports the models, so a mistake in one of those can keep all the
-    rest from being imported.
+    Returns:
+        {graded file: Failure} of those that were not handed in, do not parse, or, of utils.py,
+        cannot be imported; and the models' files without which utils.py can be, because it imports
+        the models, as in the starter code.
     """
-    if "utils.py" in submission.missing:
-        return Failure(Note("file_missing", path="codebase/utils.py")), ()
-    failure = _import_failure(own)
-    models = tuple(FILES.values())
-    for broken in ((file,) for file in models) if failure else ():
-        if not _tried(submission, broken, launcher, limits, _import_failure):
-            return None, broken
-    if failure and not _tried(submission, models, launcher, limits, _import_failure):
-        return None, models
-    return failure, ()
+    submission, models = bench.submission, tuple(FILES.values())
+    blocked = {
+        path: Failure(Note("file_missing", path=f"codebase/{path}")) for path in submission.missing
+    }
+    with contextlib.suppress(Failure):  # else every file's own questions will tell
+        found = bench.own.ask("check")[0].get("broken", {})
+        blocked |= {
+            path: failures.of_error(found[submission.place(path)])
+            for path in submission.files
+            if submission.place(path) in found
+        }
+    if "utils.py" in blocked:
+        return blocked, ()
+    failure = bench.import_failure()
+    known = tuple(path for path in models if path in blocked)
+    if failure and not failure.final:
+        suspects = [known, *((*known, path) for path in models if path not in known), models]
+        for names in filter(None, suspects):
+            if not bench.import_failure(names):
+                return blocked, names
+    return blocked | ({"utils.py": failure} if failure else {}), ()
 
 
-def _import_failure(session):
-    try:
-        session.ask("load", module="utils")
-    except Failure as failure:
-        return failure
-    return None
-
-
-def _tried(submission, names, launcher, limits, question):
-    """A question's answer with this project's files and functions of these names."""
-    session = Session(launcher, assembly(submission, names), limits)
-    try:
-        return question(session)
-    finally:
-        session.close()
-
-
-def _attempts(group, wrong, hopeless, unusable):
-    """What to stand in for, in the order to try: nothing, then what earlier items lost points for.
+def _attempts(group, wrong, hopeless, blocked, spoilers):
+    """What to stand in for, in the order to try: as little as can be, then what earlier items lost
+    points for and what cannot be asked.
 
     Yields tuples of names of functions and of graded files.
     """
+    mine = FILES.get(group.target, "utils.py")
+    base = tuple(path for path in spoilers if path != mine)
     functions = [t for t in group.needs if t in wrong and t not in FILES]
     if "VAE" in wrong and "VAE" in group.needs:  # a changed given function was charged there
         functions += [r.check.name.partition(".")[2] for r in wrong.get("given", ())]
     files = [FILES[t] for t in group.needs if t in wrong and t in FILES]
-    if unusable and group.needs:
-        functions = ["utils.py"]
+    files += [path for path in blocked if path not in (*files, *base, mine)]
+    if "utils.py" in blocked and mine != "utils.py":
+        functions, base = [], ("utils.py", *base)
+        files = [path for path in files if path != "utils.py"]
+        yield base
     elif not hopeless & set(group.needs):
-        yield ()
+        yield base
     if functions:
-        yield tuple(functions)
-    if files:
-        yield (*functions, *files)
+        yield (*functions, *base)
+    if files and mine not in blocked:
+        yield (*functions, *base, *(path for path in files if path not in base))
 
 
-def assembly(submission, names):
+def assembly(submission, names, whole=False):
     """What assembles the submission with this project's files and functions of these names."""
     files = [name for name in names if name.endswith(".py")]
     functions = [] if "utils.py" in files else [name for name in names if name not in files]
-    return lambda folder: submission.assemble(folder, functions, files)
+    return lambda folder: submission.assemble(folder, functions, files, whole)
 
 
-def _run(group, session, rng, submission, unusable):
+def _run(group, session, rng, blocked):
     """Results of a group's checks, and whether one hung or killed its process."""
     lab = group.lab(session, rng)
-    gone = FILES.get(group.target)
-    blocked = None
-    if gone in submission.missing:
-        blocked = Failure(Note("file_missing", path=f"codebase/{gone}"))
-    elif unusable and group.target not in FILES:
-        blocked = unusable
-    results = [_result(check, group.item, lab, blocked) for check in group.checks]
+    failure = blocked.get(FILES.get(group.target, "utils.py"))
+    results = [_result(check, group.item, lab, failure) for check in group.checks]
     return results, lab.hopeless is not None
 
 
@@ -220,6 +263,6 @@ def _result(check, item, lab, blocked):
 def _judged(check, lab):
     """A check's finding; arrays that no honest code sends must not upset the grader."""
     try:
-        return check.judge(lab)
+        return lab.idle() or check.judge(lab)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise Failure(Note("talked_nonsense")) from error

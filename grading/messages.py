@@ -44,33 +44,52 @@ MESSAGES = {
         "indique una entrega o una carpeta de entregas.",
     ),
     "refused.empty": (
-        "{path} holds none of the graded files {files}.",
-        "{path} no contiene ninguno de los archivos que se califican, {files}.",
+        "{path} holds none of the graded files {files}; what lies there: {found}.",
+        "{path} no contiene ninguno de los archivos que se califican, {files}; lo que hay: "
+        "{found}.",
     ),
     "refused.damaged": (
-        "{path} cannot be unpacked ({message}); hand in a new zip of the folder.",
-        "{path} no se puede descomprimir ({message}); hay que entregar un zip nuevo de la "
+        "{path} is damaged and cannot be unpacked; hand in a new zip of the folder.",
+        "{path} está dañado y no se puede descomprimir; hay que entregar un zip nuevo de la "
         "carpeta.",
     ),
+    "refused.no_zip": (
+        "{path} cannot be unpacked: it is no zip; hand in a zip of the folder.",
+        "{path} no se puede descomprimir: no es un zip; hay que entregar un zip de la carpeta.",
+    ),
+    "refused.other_archive": (
+        "{path} is a {kind}, which is not unpacked here; hand in a zip of the folder.",
+        "{path} es un {kind}, que aquí no se descomprime; hay que entregar un zip de la carpeta.",
+    ),
+    "refused.denied": (
+        "{path} cannot be read: permission to do so is missing.",
+        "{path} no se puede leer: falta el permiso para hacerlo.",
+    ),
     "refused.unreadable": (
-        "{path} cannot be read: {message}.",
-        "{path} no se puede leer: {message}.",
+        "{path} cannot be read (system error {code}).",
+        "{path} no se puede leer (error {code} del sistema).",
     ),
     "refused.too_large": (
-        "{path} unpacks to more than {size} MB.",
-        "{path} ocupa más de {size} MB descomprimido.",
+        "{path} holds more than {size} MB of Python and JSON files; leave out {entry}.",
+        "{path} contiene más de {size} MB en archivos Python y JSON; hay que quitar {entry}.",
     ),
     "refused.too_many": (
-        "{path} has {count} entries, more than {most}.",
-        "{path} tiene {count} entradas, más de {most}.",
+        "{path} holds {count} Python and JSON files, more than {most}; leave out those of {entry}.",
+        "{path} contiene {count} archivos Python y JSON, más de {most}; hay que quitar los de "
+        "{entry}.",
+    ),
+    "refused.too_deep": (
+        "{path}: {entry} lies more than {most} folders deep; hand it in with fewer.",
+        "{path}: {entry} está a más de {most} carpetas de profundidad; hay que entregarlo con "
+        "menos.",
     ),
     "refused.outside": (
-        "{path}: the entry {entry} points outside of the zip.",
-        "{path}: la entrada {entry} apunta fuera del zip.",
+        "{path}: the entry {entry} points outside of the zip; leave it out.",
+        "{path}: la entrada {entry} apunta fuera del zip; hay que quitarla.",
     ),
     "refused.link": (
-        "{path}: the entry {entry} is a link.",
-        "{path}: la entrada {entry} es un enlace.",
+        "{path}: the entry {entry} is a link; put the file itself there, or leave it out.",
+        "{path}: la entrada {entry} es un enlace; hay que poner el archivo mismo, o quitarla.",
     ),
     "refused.password": (
         "{path} is protected by a password; hand it in without one.",
@@ -102,10 +121,20 @@ MESSAGES = {
         "an import fails at {place}: {message}",
         "falla un import en {place}: {message}",
     ),
-    "wants_gpu": (
-        "{place} insists on a GPU ({message}); create tensors on the device of the inputs",
-        "{place} exige una GPU ({message}); hay que crear los tensores en el mismo dispositivo "
-        "que las entradas",
+    "no_return": (
+        "nothing is returned: a `return` is missing (the function at {place})",
+        "no devuelve nada: falta un `return` (la función de {place})",
+    ),
+    "not_here": (
+        "{place} computes with `{name}`, which could not be imported; what is graded must do "
+        "without it",
+        "{place} calcula con `{name}`, que no se pudo importar; lo que se califica debe "
+        "prescindir de eso",
+    ),
+    "not_text": (
+        "{place} is not saved as UTF-8 text, so Python cannot read it; save it as UTF-8",
+        "{place} no está guardado como texto UTF-8, así que Python no puede leerlo; hay que "
+        "guardarlo como UTF-8",
     ),
     "raised": (
         "raised {kind} at {place}: {message} — line: {line}",
@@ -204,6 +233,18 @@ MESSAGES = {
         "the noise is not normally distributed",
         "el ruido no tiene distribución normal",
     ),
+    "not_finite": (
+        "the value is infinite or not a number",
+        "el valor es infinito o no es un número",
+    ),
+    "one_size": (
+        "only minibatches of {size} images work",
+        "solo funcionan minibatches de {size} imágenes",
+    ),
+    "more_spread": (
+        "rec varies from call to call by {got} nats, where independent noise makes it {expected}",
+        "rec varía {got} nats de una llamada a otra; con ruido independiente serían {expected}",
+    ),
     "correlation": (
         "correlation of kl and rec over repeated calls: {then}",
         "correlación entre kl y rec en llamadas repetidas: {then}",
@@ -231,12 +272,30 @@ MESSAGES = {
         "no se pudo determinar con estas redes; se da por correcto",
     ),
     "iwae_absent": ("not implemented, and not required", "no implementada; no es obligatoria"),
-    "iwae_right": ("implemented, and right", "implementada y correcta"),
+    "iwae_right": (
+        "implemented; its means for M = 1, 8 and 16 are right",
+        "implementada; sus medias con M = 1, 8 y 16 son correctas",
+    ),
+    "iwae_unknown": ("not checked", "no se verificó"),
     "report.stand_in": (
         "judged with this project's {names} in place of what was handed in, which loses points of"
         " its own",
         "evaluado con {names} de este proyecto en lugar de lo entregado, que ya pierde puntos por"
         " su cuenta",
+    ),
+    "report.stand_ins": (
+        "judged with this project's {names} in place of what was handed in, which loses points of"
+        " its own",
+        "evaluados con {names} de este proyecto en lugar de lo entregado, que ya pierde puntos por"
+        " su cuenta",
+    ),
+    "report.others": (
+        "This was handed in too, and not looked at: {paths}.",
+        "También se entregó, y no se miró: {paths}.",
+    ),
+    "report.gpu": (
+        "Written for a GPU; graded on the CPU, as if that were one.",
+        "Escrito para una GPU; evaluado en la CPU, como si esta lo fuera.",
     ),
     # Likely causes: values
     "cause.nan": ("the value is not a number (NaN)", "el valor no es un número (NaN)"),
@@ -401,9 +460,41 @@ MESSAGES = {
         "looks like the mean of q(z|x) is used instead of a sample",
         "parece que se usa la media de q(z|x) en lugar de una muestra",
     ),
+    "cause.shared_noise": (
+        "looks like images or dimensions share one draw of the noise",
+        "parece que las imágenes o las dimensiones comparten una misma muestra de ruido",
+    ),
+    "cause.size": (
+        "looks like the code assumes {size} images in a minibatch; use the size of x",
+        "parece que el código supone {size} imágenes por minibatch; hay que usar el tamaño de x",
+    ),
+    "cause.swapped_arguments": (
+        "looks like x and the logits changed places in log_bernoulli_with_logits",
+        "parece que x y los logits están intercambiados en log_bernoulli_with_logits",
+    ),
+    "cause.sigmoid_as_logits": (
+        "looks like probabilities, after a sigmoid, were given where logits belong",
+        "parece que se pasaron probabilidades, tras una sigmoide, donde corresponden logits",
+    ),
+    "cause.soft_labels": (
+        "looks like q(y|x) itself was given as the label; every label is to be tried, one-hot",
+        "parece que se pasó q(y|x) como etiqueta; hay que probar cada etiqueta, en one-hot",
+    ),
+    "cause.reshaped_wrong": (
+        "looks like the 10·batch values were reshaped in another order than they were made in: "
+        "(10, batch) and (batch, 10) are confused",
+        "parece que los 10·batch valores se reordenaron distinto de como se crearon: se confunden "
+        "(10, batch) y (batch, 10)",
+    ),
     "cause.prior_sample": (
         "looks like z is drawn from N(0, I) instead of q(z|x)",
         "parece que z se muestrea de N(0, I) en lugar de q(z|x)",
+    ),
+    "cause.images_mixed": (
+        "looks like the weights of different images are averaged together: after `duplicate` the "
+        "copies are outermost",
+        "parece que se promedian juntos los pesos de imágenes distintas: tras `duplicate`, las "
+        "copias quedan en el eje externo",
     ),
     "cause.kl_reversed": (
         "looks like KL(p ‖ q) instead of KL(q ‖ p)",

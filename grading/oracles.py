@@ -38,7 +38,22 @@ def kl_normal(qm, qv, pm=0.0, pv=1.0):
 
 def cross_entropy(x, logits):
     """−log p(x) of independent Bernoullis, summed over the last axis; exact at any logit."""
-    return np.sum(np.logaddexp(0, logits) - x * logits, axis=-1)
+    return np.sum(softplus(logits) - x * logits, axis=-1)
+
+
+def swapped_cross_entropy(x, logits):
+    """cross_entropy(logits, x): what comes when its arguments change places."""
+    return np.sum(np.logaddexp(0, x) - x * logits, axis=-1)
+
+
+def sigmoid(a):
+    """1/(1 + exp(−a)), without overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * a)
+
+
+def squashed(x, logits):
+    """cross_entropy with probabilities where logits belong."""
+    return cross_entropy(x, sigmoid(logits))
 
 
 def log_softmax(a):
@@ -49,4 +64,4 @@ def log_softmax(a):
 
 def softplus(a):
     """log(1 + exp a)."""
-    return np.logaddexp(0, a)
+    return np.maximum(a, 0) + np.log1p(np.exp(-np.abs(a)))

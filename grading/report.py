@@ -69,9 +69,12 @@ def _respect(result, language):
 
 def _about_files(verdict, language):
     """What was not handed in, and what was handed in more than once."""
-    for key, paths in (("missing", verdict.missing), ("copies", verdict.copies)):
+    for key in ("missing", "copies", "others"):
+        paths = getattr(verdict, key)
         if paths:
             yield _say(f"report.{key}", language, paths=_code(paths))
+    if verdict.gpu:
+        yield _say("report.gpu", language)
 
 
 def explanation(result, language):
@@ -135,8 +138,11 @@ def _remarks(verdict, language):
     for target, names in verdict.standins.items():
         judged_with.setdefault(names, []).append(target)
     for names, targets in judged_with.items():
-        said = _say("report.stand_in", language, names=_code(names))
-        lines.append(f"- {_code(target for target in targets if target != 'given')}: {said}")
+        targets = [target for target in targets if target != "given"]
+        several = "s" if len(targets) > 1 else ""
+        said = _say(f"report.stand_in{several}", language, names=_code(names))
+        if targets:
+            lines.append(f"- {_code(targets)}: {said}")
     for r in verdict.results:
         said = [note.say(language) for note in r.finding.remarks]
         if not r.check.points and not r.finding.passed and r.answered:
@@ -161,12 +167,21 @@ def ungraded(language, trained):
     return _say("report.human", language, human=human, trained=", ".join(TRAINED))
 
 
-def isolation(guards, language):
-    """What a submission could not do on this machine, and what it could."""
-    missing = [Note(f"guard.{name}").say(language) for name in GUARDS if name not in guards]
-    if not missing:
-        return _say("report.guards_all", language)
-    return _say("report.guards_missing", language, missing=", ".join(missing))
+def isolation(outcomes, language):
+    """What submissions could not do on this machine and what they could: a line for each kind.
+
+    Args:
+        outcomes: as for `table`.
+    """
+    held = {}
+    for name, verdict in outcomes:
+        if not isinstance(verdict, Note) and verdict.guards is not None:
+            held.setdefault(frozenset(verdict.guards), []).append(name)
+    for guards, names in held.items():
+        missing = [Note(f"guard.{name}").say(language) for name in GUARDS if name not in guards]
+        key = "report.guards_missing" if missing else "report.guards_all"
+        said = _say(key, language, missing=", ".join(missing))
+        yield said if len(held) == 1 else f"{', '.join(names)}: {said}"
 
 
 def write(folder, outcomes, language, trained=None):

@@ -133,7 +133,8 @@ class Session:
     def __init__(self, launcher, assemble, limits):
         self.launcher, self.assemble, self.limits = launcher, assemble, limits
         self.worker = self.folder = None
-        self.guards = []
+        self.guards = None  # known when a worker has been started
+        self.gpu = False  # whether the CPU passes for a GPU there, for code that insists
         self.left = None  # seconds, while a limit runs
 
     @contextlib.contextmanager
@@ -162,6 +163,7 @@ class Session:
                 {"operation": operation} | info, arrays, self.left
             )
             self.left -= seconds
+        self.gpu |= found.get("gpu") is True
         if "missing" in found:
             raise failures.NotImplementedYet(Note("missing", name=str(found["missing"])[:80]))
         if "error" in found:

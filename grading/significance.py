@@ -16,6 +16,17 @@ def limit(comparisons=1):
     return NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * comparisons))
 
 
+def spread_limit(calls, samples):
+    """How many times the expected spread a right estimate's spread over so many calls may be.
+
+    By the fourth root of χ², which is all but normal (Hawkins & Wixley, 1986), and as far off as
+    the expected one can be that so many samples give.
+    """
+    z, n = limit(), calls - 1
+    shift = 1 - 3 / (16 * n)  # mean of (χ²/n)^(1/4), whose variance is 1/(8 n)
+    return (shift + z / np.sqrt(8 * n)) ** 2 * (1 + z / np.sqrt(2 * samples))
+
+
 def normality(e):
     """√N times the largest distance between the distribution of e and N(0, 1).
 

@@ -14,8 +14,10 @@ import numpy as np
 from grading.failures import Failure
 from grading.judge import assembly
 from grading.messages import Note
+from grading.project import CODEBASE
 from grading.sandbox import Limits, Session
-from grading.submission import CODEBASE, GRADED, Refused, read
+from grading.submission import read
+from grading.tree import Refused
 from grading.work import side_by_side
 
 SHORT = 1_000  # iterations
@@ -112,11 +114,11 @@ def _jobs(found, outcomes, length):
         if isinstance(verdict, Note):
             continue
         submission = read(name, path)
-        # What the project has, it trains with; the networks too, because it evaluates with them.
+        # The project trains with its own networks, because it evaluates with them.
         files = {
             path: data
             for path, data in submission.files.items()
-            if path in GRADED or not (CODEBASE / path).exists()
+            if not path.startswith("models/nns")
         }
         submission = replace(submission, files=files)
         jobs += [
@@ -141,7 +143,7 @@ def _trained(job, dataset, launcher, args):
     }
     seconds = START_SECONDS + iterations * SECONDS_PER_ITERATION
     limits = Limits(seconds, int(args.memory * (1 << 30)))
-    session = Session(launcher, assembly(job.submission, job.standins), limits)
+    session = Session(launcher, assembly(job.submission, job.standins, whole=True), limits)
     try:
         return session.ask(
             "training",

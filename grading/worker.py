@@ -5,33 +5,25 @@ out; no verdict is made here, so code that takes over this process gains nothing
 send other arrays.
 """
 
+import ast
+import contextlib
 import importlib
-import importlib.util
+import inspect
 import linecache
-import os
 import random
 import sys
+import textwrap
 import traceback
-import types
 
 import numpy as np
 import torch
 
-from grading import wire
+from grading import gpu, wire
+from grading.package import Package, parsed
+from grading.placeholders import REPLACED, Placeholder, Replaced
 
 MAX_REQUEST = 1 << 30
 MAX_TEXT = 500
-PACKAGE = "codebase"
-GRADED = ("utils.py", "models/vae.py", "models/gmvae.py", "models/ssvae.py")
-
-# What submissions import for data and pictures, and no graded function needs: an empty module is
-# there instead, so that nothing of it has to be installed, or waited for.
-REPLACED = {
-    "IPython", "cv2", "ipywidgets", "matplotlib", "pandas", "seaborn", "skimage", "sklearn",
-    "tensorboard", "tensorboardX", "tensorflow", "torchvision", "wandb",
-}  # fmt: skip
-# The same, but only where they are not installed: torch itself may import these.
-REPLACED_IF_ABSENT = {"PIL", "imageio", "scipy", "tqdm"}
 
 
 def serve(requests, replies, folder, guards):
@@ -42,69 +34,128 @@ def serve(requests, replies, folder, guards):
         folder: holds the assembled package.
         guards: what `lockdown.confine` got; told to the grader before any submitted code runs.
     """
-    sys.path.insert(0, str(folder))
-    sys.meta_path.insert(0, Placeholders(REPLACED))
-    sys.meta_path.append(Placeholders(REPLACED_IF_ABSENT))
+    package = Package(folder)
+    sys.meta_path[:0] = [package, Replaced(REPLACED)]
+    work = Work(package)
     wire.send(replies, {"guards": guards})
-    models = {}
     while True:
         try:
             info, arrays = wire.receive(requests, MAX_REQUEST)
         except EOFError:
             return
+        wire.send(replies, *work.answer(info, arrays))
+
+
+class Work:
+    """What a session holds: the package, and the models built of it.
+
+    Attributes:
+        package: Package.
+        models: {how built: model}.
+        gpu: what makes the CPU pass for a GPU, once that is so.
+    """
+
+    def __init__(self, package):
+        self.package, self.models, self.gpu = package, {}, None
+
+    def answer(self, info, arrays):
+        """The reply to a request: info and arrays.
+
+        Where code that names a GPU fails, it is tried again with the CPU in its place, and if that
+        helps it stays so.
+        """
+        reply = self._attempt(info, arrays)
+        if "error" in reply[0] and not self.gpu and self.package.mentions(gpu.WORDS):
+            with contextlib.ExitStack() as pretence:
+                pretence.enter_context(gpu.pretended())
+                self._begin_anew()
+                again = self._attempt(info, arrays)
+                if again[0].get("error") != reply[0]["error"]:
+                    reply, self.gpu = again, pretence.pop_all()
+            if not self.gpu:
+                self._begin_anew()
+        return reply[0] | {"gpu": self.gpu is not None}, reply[1]
+
+    def _begin_anew(self):
+        self.models.clear()
+        self.package.forget()
+
+    def _attempt(self, info, arrays):
+        Placeholder.strict = False
         try:
-            reply = OPERATIONS[info["operation"]](info, arrays, models)
+            return OPERATIONS[info["operation"]](info, arrays, self)
         except BaseException as error:  # exit() in submitted code raises SystemExit
-            reply = {"error": describe(error, folder)}, {}
-        wire.send(replies, *reply)
+            return {"error": describe(error, self.package)}, {}
+
+    def module(self, name):
+        """A module of the submission's, by its name within the package."""
+        strict, Placeholder.strict = Placeholder.strict, False
+        try:
+            return self.package.module(f"codebase.{name}")
+        finally:
+            Placeholder.strict = strict
 
 
-def describe(error, folder):
+def describe(error, package):
     """An exception as plain text: its type, message, and the line that its author should look at.
 
     That is the last one in a graded file, though a helper further down may have raised it.
     """
-    message = str(error).replace(f"{folder}{os.sep}", "")
+    message = str(error).replace(f"{package.own}/", "")
     found = {"type": type(error).__name__, "message": message[:MAX_TEXT]}
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [f for f in frames if f.filename.startswith(str(folder))]
-    inside.sort(key=lambda f: f.filename.replace(os.sep, "/").endswith(GRADED))
-    if isinstance(error, SyntaxError) and str(error.filename).startswith(str(folder)):
-        place = error.filename, error.lineno or 0, ""
-    elif inside:
-        place = inside[-1].filename, inside[-1].lineno, inside[-1].name
+    lines = [f for f in frames if package.place(f.filename)]
+    lines.sort(key=lambda f: f.filename.endswith(tuple(package.graded)))
+    if isinstance(error, SyntaxError) and package.place(str(error.filename)):
+        path, line, function = error.filename, error.lineno or 0, ""
+    elif lines:
+        path, line, function = lines[-1].filename, lines[-1].lineno, lines[-1].name
     else:
         return found
-    path, line, function = place
     text = linecache.getline(path, line).strip()[:MAX_TEXT]
-    file = os.path.relpath(path, folder).replace(os.sep, "/")
-    return found | {"file": file, "line": line, "function": function, "text": text}
+    where = {"file": package.place(path), "line": line, "function": function}
+    return found | where | {"text": text}
 
 
-# Operations: (info, arrays, models already built) → (info, arrays)
+# Operations: (info, arrays, Work) → (info, arrays)
 
 
-def load(info, arrays, models):
+def check(info, arrays, work):
+    """Which graded files do not even parse: {"broken": {path: error}}. Runs none of their code."""
+    broken = {}
+    for path in work.package.graded:
+        file = f"{work.package.own}/{path}"
+        with open(file, "rb") as source:
+            data = source.read()
+        try:
+            compile(parsed(data, file), file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            broken[path] = describe(error, work.package)
+    return {"broken": broken}, {}
+
+
+def load(info, arrays, work):
     """Import a module of the package."""
-    package_module(info["module"])
+    work.module(info["module"])
     return {}, {}
 
 
-def function(info, arrays, models):
+def function(info, arrays, work):
     """Call a function of utils.py, several times from one seed, and differentiate it if asked.
 
     info: name; repeat; seed; gradient. arrays: "0", "1", … the arguments; "cotangent".
     Returns value (repeat, …) and, for gradient, "d0", "d1", …: Σ cotangent · value differentiated.
     """
-    call = getattr(package_module("utils"), info["name"], None)
+    call = getattr(work.module("utils"), info["name"], None)
     if call is None:
         return {"missing": info["name"]}, {}
+    Placeholder.strict = True
     arguments = [tensor(arrays[str(i)]) for i in range(info["arguments"])]
     if info["gradient"]:
         arguments = [a.requires_grad_() for a in arguments]
     seed_all(info["seed"])
     values = [call(*arguments) for _ in range(info["repeat"])]
-    found = outputs_of([(value,) for value in values])
+    found = outputs_of([(value,) for value in values], call, work.package)
     if not info["gradient"] or "error" in found[0]:
         return found
     value = values[-1]
@@ -116,18 +167,18 @@ def function(info, arrays, models):
     }
 
 
-def parameters(info, arrays, models):
+def parameters(info, arrays, work):
     """The model's state as it is built, {name: array}."""
     seed_all(info["seed"])
-    return {}, {name: t.detach().numpy() for name, t in built(info, models).state_dict().items()}
+    return {}, {name: t.detach().numpy() for name, t in built(info, work).state_dict().items()}
 
 
-def networks(info, arrays, models):
+def networks(info, arrays, work):
     """What the networks make of given inputs, each its own part of the answer where asked.
 
     arrays: x or x and y → m, v; z or z and y → logits; with classify, x → classes.
     """
-    model = loaded(info, arrays, models)
+    model = loaded(info, arrays, work)
     given = {name: tensor(arrays[f"input.{name}"], model) for name in info["inputs"]}
     x, z, y = (given.get(name) for name in "xzy")
     label = () if y is None else (y,)
@@ -141,21 +192,22 @@ def networks(info, arrays, models):
     return {}, {name: array(t) for name, t in found.items()}
 
 
-def bound(info, arrays, models):
+def bound(info, arrays, work):
     """A bound of the model, several times from one seed; the gradients of its first term if asked.
 
     info: method; extra, further arguments; repeat; seed; gradient, names of parameters.
     Returns "0", "1", … (repeat, …), and "d.‹name›" for every parameter that has a gradient.
     """
-    model = loaded(info, arrays, models)
+    model = loaded(info, arrays, work)
     call = getattr(model, info["method"], None)
     if call is None:
         return {"missing": info["method"]}, {}
     x = tensor(arrays["input.x"], model)
+    Placeholder.strict = True
     seed_all(info["seed"])
     with torch.set_grad_enabled(bool(info["gradient"])):
         rows = [call(x, *info["extra"]) for _ in range(info["repeat"])]
-    found = outputs_of(rows)
+    found = outputs_of(rows, call, work.package)
     if not info["gradient"] or "error" in found[0]:
         return found
     first = rows[-1][0]
@@ -168,20 +220,19 @@ def bound(info, arrays, models):
     return found[0], found[1] | {f"d.{name}": array(g) for name, g in gradients.items()}
 
 
-def training(info, arrays, models):
+def training(info, arrays, work):
     """Train a model by this project's loop.
 
     info: model; arguments; semisup; iterations; batch_size; seed. arrays: train_x uint8,
     train_y; labelled_x grey, labelled_y one-hot. Returns the trained state.
     """
-    data, loop = (package_module(name) for name in ("data", "train"))
+    loop = importlib.import_module(work.package.private("train"))
     given = {name: torch.tensor(a) for name, a in arrays.items()}
     seed_all(info["seed"])
-    model = built(info, models)
-    stream = data.generator(info["seed"])
+    model = built(info, work)
     loop.train(
         model,
-        data.Batches(given["train_x"], given["train_y"], info["batch_size"], stream),
+        Batches(given["train_x"], given["train_y"], info["batch_size"], info["seed"]),
         (given["labelled_x"], given["labelled_y"]) if info["semisup"] else None,
         torch.device("cpu"),
         quiet,
@@ -192,30 +243,46 @@ def training(info, arrays, models):
     return {}, {name: array(t) for name, t in model.state_dict().items()}
 
 
-OPERATIONS = {f.__name__: f for f in (load, function, parameters, networks, bound, training)}
+OPERATIONS = {f.__name__: f for f in (check, load, function, parameters, networks, bound, training)}
 
 
 # Helpers
 
 
-def package_module(name):
-    """A module of the submission, with utils imported first, as the scripts do."""
-    importlib.import_module(f"{PACKAGE}.utils")
-    return importlib.import_module(f"{PACKAGE}.{name}")
+class Batches:
+    """Grey images in [0, 1] with their labels, shuffled anew each time they are gone through.
+
+    Args:
+        x: (N, 784) uint8.
+        y: (N,).
+        size: of a minibatch; what is left over at the end of a round is left out.
+    """
+
+    def __init__(self, x, y, size, seed):
+        self.x, self.y, self.size = x, y, size
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self):
+        return len(self.x) // self.size
+
+    def __iter__(self):
+        order = torch.randperm(len(self.x), generator=self.generator)
+        for rows in order[: len(self) * self.size].split(self.size):
+            yield self.x[rows].float() / 255, self.y[rows]
 
 
-def built(info, models):
+def built(info, work):
     """The model of these arguments, built once."""
     key = info["model"], repr(info["arguments"])
-    if key not in models:
-        kind = getattr(package_module(f"models.{info['model'].lower()}"), info["model"])
-        models[key] = kind(**info["arguments"])
-    return models[key]
+    if key not in work.models:
+        kind = getattr(work.module(f"models.{info['model'].lower()}"), info["model"])
+        work.models[key] = kind(**info["arguments"])
+    return work.models[key]
 
 
-def loaded(info, arrays, models):
+def loaded(info, arrays, work):
     """The model with the weights that came along."""
-    model = built(info, models)
+    model = built(info, work)
     prefix = "state."
     state = {k[len(prefix) :]: torch.tensor(a) for k, a in arrays.items() if k.startswith(prefix)}
     model.load_state_dict(state)
@@ -239,16 +306,16 @@ def array(t):
     return a.numpy() if a.dtype in (torch.float32, torch.float64) else a.double().numpy()
 
 
-def outputs_of(rows):
-    """Rows of outputs, each output stacked over the rows under its index.
+def outputs_of(rows, call, package):
+    """Rows of outputs of a call, each output stacked over the rows under its index.
 
     What is neither a tensor nor a number is reported instead of sent.
     """
     if not all(isinstance(row, (tuple, list)) for row in rows):
-        return {"error": {"type": "returned", "message": type(rows[0]).__name__}}, {}
+        return returned(rows[0], call, package), {}
     for value in (value for row in rows for value in row):
         if not isinstance(value, (torch.Tensor, float, int)):
-            return {"error": {"type": "returned", "message": type(value).__name__}}, {}
+            return returned(value, call, package), {}
     plain = any(not isinstance(value, torch.Tensor) for value in rows[0])
     columns = zip(*rows, strict=True)
     stacked = {
@@ -256,6 +323,33 @@ def outputs_of(rows):
         for i, column in enumerate(columns)
     }
     return {"plain": plain}, stacked
+
+
+def returned(value, call, package):
+    """An error: what a call returned is no tensor."""
+    if isinstance(value, Placeholder):
+        value._compute()
+    error = {"type": "returned", "message": type(value).__name__}
+    code = getattr(inspect.unwrap(call), "__code__", None)
+    place = code and package.place(code.co_filename)
+    if place:
+        error |= {"file": place, "line": code.co_firstlineno, "text": "", "gap": is_gap(call)}
+    return {"error": error}
+
+
+def is_gap(call):
+    """Whether a function's body is nothing but a docstring, `pass`, `...` or `return`."""
+    try:
+        source = textwrap.dedent(inspect.getsource(inspect.unwrap(call)))
+        body = ast.parse(source).body[0].body
+    except (OSError, SyntaxError, AttributeError, IndexError, TypeError):
+        return True
+    return all(
+        isinstance(node, ast.Pass)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        or (isinstance(node, ast.Return) and isinstance(node.value, ast.Constant | None))
+        for node in body
+    )
 
 
 def seed_all(seed):
@@ -281,36 +375,3 @@ class quiet:
         return None
 
     set_postfix = set_description = set_postfix_str = close = refresh = update
-
-
-class Placeholders:
-    """An importer of empty modules, for the packages of the given names."""
-
-    def __init__(self, packages):
-        self.packages = packages
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self.packages:
-            return importlib.util.spec_from_loader(name, self, is_package=True)
-        return None
-
-    def create_module(self, spec):
-        return Placeholder(spec.name)
-
-    def exec_module(self, module):
-        module.__version__ = "99"
-
-
-class Placeholder(types.ModuleType):
-    """A module, class or function that is there and does nothing."""
-
-    def __init__(self, name="placeholder", *args, **kwargs):
-        super().__init__(str(name))
-
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Placeholder(name)
-
-    def __call__(self, *args, **kwargs):
-        return self

@@ -131,7 +131,7 @@ def launcher():
 @pytest.fixture(scope="session")
 def solutions():
     """{name: {path: text}} of two right solutions: this project's, and one in the starter's way."""
-    from grading.submission import GRADED
+    from grading.project import GRADED
 
     roots = {"ours": ROOT, "classic": ROOT / "tests" / "grading" / "classic"}
     return {

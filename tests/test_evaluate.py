@@ -13,6 +13,7 @@ from codebase.data import subsets
 from codebase.data.batches import seeded_generator
 from codebase.engine import randomness
 from codebase.errors import UserError
+from codebase.evaluation import reference
 from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.classifier import classification
 from codebase.evaluation.numbers import Number
@@ -226,3 +227,18 @@ def test_the_mixture_is_chunked_without_changing_the_bound(x, monkeypatch):
         with randomness.seeded():
             bounds.append(model.negative_iwae_bound(x, 50)[0].item())
     assert bounds[0] == pytest.approx(bounds[1], rel=1e-6)
+
+
+def test_the_references_say_their_version_and_what_right_solutions_give():
+    vae, gmvae = reference.words("vae"), reference.words("gmvae")
+    assert "(the newest: iwae-10 ± 2.5, iwae-100 ± 2.5)" in vae
+    assert vae.endswith("nelbo 101.49 ± 0.09 (11)")
+    assert "(the newest: iwae-10 ± 2.95, iwae-100 ± 2.9)" in gmvae
+    assert gmvae.endswith("nelbo 99.00 ± 0.08 (9)")
+    assert max(map(len, f"{vae}\n{gmvae}".splitlines())) <= 80
+    assert reference.words("ssvae_gw=1") == "reference: the graders' two-sided bands"
+    assert reference.words("") == ""
+    for problem, bands in reference.NEWEST.items():  # the table has the widest
+        for name, (centre, half) in bands.items():
+            assert reference.BANDS[problem][name][0] == centre
+            assert reference.BANDS[problem][name][1] >= half

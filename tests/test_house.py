@@ -1,4 +1,4 @@
-"""The structure: which module may import which, and how thin the scripts are."""
+"""The structure: which module may import which, how thin the scripts are, what says its types."""
 
 import ast
 
@@ -62,6 +62,36 @@ def test_rooms_can_be_entered_without_torch(path):
     heavy = "models", "nns", "figures", "explorer"
     if path.name == "__init__.py" and path.parent.name not in heavy:
         assert not imports_of(path)
+
+
+def public_functions(body, of=""):
+    """Every public function of a module and its public classes, with its name and class."""
+    named = (node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef))
+    for node in named:
+        if node.name.startswith("_") and node.name != "__init__":
+            continue
+        if isinstance(node, ast.ClassDef):
+            yield from public_functions(node.body, f"{node.name}.")
+        else:
+            yield f"{of}{node.name}", node
+
+
+def hints_of(function):
+    """{argument, or "return": its annotation, None where there is none}; not of self and cls."""
+    args = function.args
+    several = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+    hints = {arg.arg: arg.annotation for arg in several if arg}
+    return {k: v for k, v in hints.items() if k not in ("self", "cls")} | {
+        "return": function.returns
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_public_functions_say_their_types(path):
+    """Whether they are right, `mypy codebase` says."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hints = {name: hints_of(function) for name, function in public_functions(tree.body)}
+    assert not {name: own for name, own in hints.items() if None in own.values()}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

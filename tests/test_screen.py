@@ -68,6 +68,15 @@ def test_a_run_outlasts_its_readers(where, run, tmp_path):
     assert json.loads(results.read_text(encoding="utf-8"))["training"]["iterations"] == 100
 
 
+@POSIX
+@pytest.mark.parametrize("script", ["benchmarks/speed.py --seconds 0", "run_figures.py no-such"])
+def test_other_scripts_end_as_ever_with_nobody_to_tell(script, tmp_path):
+    name, *words = script.split()
+    command = f'exec "{sys.executable}" "{ROOT / name}" {" ".join(words)} >&- 2>&-'
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, timeout=120)
+    assert done.returncode == 2
+
+
 def test_a_pipe_gets_short_lines(run):
     done = run("run_vae.py", *SHORT)
     assert done.returncode == 0, done.stderr

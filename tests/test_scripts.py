@@ -163,7 +163,7 @@ def test_a_finished_run_is_refused_then_overwritten(run, tmp_path):
     before = weights.read_bytes()
     refused = run("run_vae.py", *flags)
     assert refused.returncode == 2
-    assert "--overwrite 1" in refused.stderr
+    assert "--train 0 evaluates it again; --overwrite 1" in refused.stderr
     assert "--run" in refused.stderr
     assert weights.read_bytes() == before
     weights.write_bytes(b"spoiled")
@@ -251,6 +251,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(start, run, tmp_path):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT
     assert "Stopped by SIGINT at iteration" in out + err
+    assert err.splitlines()[-1] == "The same command goes on from there."
     assert "Traceback" not in err
 
     refused = run("run_vae.py", *flags, "--resume", 0)

@@ -1,5 +1,8 @@
 """Minibatches and binarization, all on the dataset's device."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -8,12 +11,12 @@ from codebase.data import checks
 CLASSES = 10
 
 
-def grey(x):
+def grey(x: torch.Tensor) -> torch.Tensor:
     """uint8 pixels as float32 in [0, 1]; others as they are."""
     return x.float() / 255 if x.dtype == torch.uint8 else x
 
 
-def binarize(x, generator=None):
+def binarize(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
     """Every pixel redrawn: 1 with probability equal to its grey value.
 
     Args:
@@ -28,12 +31,14 @@ def binarize(x, generator=None):
     return torch.bernoulli(x, generator=generator)
 
 
-def as_pixels(x, pixels, generator=None):
+def as_pixels(
+    x: torch.Tensor, pixels: str, generator: torch.Generator | None = None
+) -> torch.Tensor:
     """Grey images as a model takes them: "grey", or "binary", drawn anew (see `binarize`)."""
     return grey(x) if pixels == "grey" else binarize(x, generator)
 
 
-def one_hot(y):
+def one_hot(y: torch.Tensor) -> torch.Tensor:
     """Labels (N,) as float32 (N, 10)."""
     return F.one_hot(y, CLASSES).float()
 
@@ -53,7 +58,9 @@ class Batches:
         ValueError: batch_size < 1, or x and y are empty or of different lengths.
     """
 
-    def __init__(self, x, y, batch_size, generator):
+    def __init__(
+        self, x: torch.Tensor, y: torch.Tensor, batch_size: int, generator: torch.Generator
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if not len(x) == len(y) > 0:
@@ -63,17 +70,17 @@ class Batches:
         self.order, self.place = self._shuffle()[:0], 0
         self.drawn = self.order  # positions of the last minibatch drawn
 
-    def _shuffle(self):
+    def _shuffle(self) -> torch.Tensor:
         return torch.randperm(len(self.x), generator=self.generator, device=self.x.device)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.x) // self.batch_size)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for i in self._shuffle().split(self.batch_size):
             yield grey(self.x[i]), self.y[i]
 
-    def next(self):
+    def next(self) -> torch.Tensor:
         """Positions of the next minibatch's images, (B,), on their device."""
         if self.place >= len(self.order):
             self.order, self.place = self._shuffle(), 0
@@ -81,23 +88,25 @@ class Batches:
         self.place += self.batch_size
         return self.drawn
 
-    def at(self, positions, pixels="binary"):
+    def at(
+        self, positions: torch.Tensor, pixels: str = "binary"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """The minibatch at those positions (…, B): x (…, B, 784) float32, y (…, B, …)."""
         rows = positions.flatten()
         # index_select copies row by row, which is faster than indexing.
         x, y = (t.index_select(0, rows).unflatten(0, positions.shape) for t in (self.x, self.y))
         return as_pixels(x, pixels, self.generator), y
 
-    def draw(self):
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The next minibatch."""
         return self.at(self.next())
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Tensors and numbers that `load_state_dict` continues from, bit for bit."""
         state = self.generator.get_state()
         return {"order": self.order.clone(), "place": self.place, "generator": state}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up the place a `state_dict` describes.
 
         Raises:
@@ -113,6 +122,6 @@ class Batches:
         self.order, self.place = order, place
 
 
-def seeded_generator(seed, device="cpu"):
+def seeded_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A random generator of that device and seed."""
     return torch.Generator(device).manual_seed(seed)

@@ -3,13 +3,15 @@
 Looking at their values waits for the device, so it is done once, where they come in.
 """
 
+from typing import Any, NoReturn
+
 import torch
 from torch.nn import functional as F
 
 from codebase.errors import UserError
 
 
-def images(x, name, dtype=None):
+def images(x: Any, name: str, dtype: torch.dtype | None = None) -> torch.Tensor:
     """Pixels in [0, 1], (N, D), of a dtype; None: float32, or x's own if it has decimals.
 
     Raises:
@@ -21,7 +23,7 @@ def images(x, name, dtype=None):
     return x.to(dtype or x.dtype)
 
 
-def pixels(x, name):
+def pixels(x: Any, name: str) -> torch.Tensor:
     """Images as (N, D): uint8 grey values, or what has decimals in [0, 1].
 
     Integers and booleans become uint8; where all are 0 or 1 those are black and white. Decimals
@@ -45,7 +47,7 @@ def pixels(x, name):
     return x if high > 1 else x * 255
 
 
-def labels(y, n, classes, name):
+def labels(y: Any, n: int, classes: int, name: str) -> torch.Tensor:
     """The labels of n images as (n,) int64, from that, from whole floats, or from one-hot rows.
 
     Raises:
@@ -65,7 +67,9 @@ def labels(y, n, classes, name):
     return whole
 
 
-def pairs(labelled, classes, name="labeled_subset"):
+def pairs(
+    labelled: Any, classes: int, name: str = "labeled_subset"
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(xl, yl) of a semi-supervised training as `pixels` and rows of label probabilities.
 
     Raises:
@@ -82,7 +86,7 @@ def pairs(labelled, classes, name="labeled_subset"):
     return x, F.one_hot(labels(y, len(x), classes, f"{name}[1]"), classes).float()
 
 
-def _tensor(t, name):
+def _tensor(t: Any, name: str) -> torch.Tensor:
     try:
         return torch.as_tensor(t)
     except (RuntimeError, TypeError, ValueError):
@@ -93,7 +97,8 @@ def _ends(t):
     """The least and the largest value; 0 and 0 of nothing."""
     if not t.numel():
         return 0, 0
-    return tuple(end.item() for end in (t.byte() if t.dtype == torch.bool else t).aminmax())
+    low, high = (t.byte() if t.dtype == torch.bool else t).aminmax()
+    return low.item(), high.item()
 
 
 def _range(low, high):
@@ -102,5 +107,5 @@ def _range(low, high):
     return "values that are not finite"
 
 
-def _refuse(name, found, expected):
+def _refuse(name: str, found: str, expected: str) -> NoReturn:
     raise UserError(f"{name} {found}, expected {expected}.")

@@ -31,13 +31,13 @@ class Dataset:
     labelled: bool = True
     found: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # once
 
-    def to(self, device):
+    def to(self, device: torch.device | str) -> "Dataset":
         """The same dataset on another device."""
         there = replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
         there.found.update(self.found)
         return there
 
-    def sha256(self):
+    def sha256(self) -> str:
         """Hash of every byte of images and labels, in the order of the fields."""
         if "sha256" not in self.found:
             digest = hashlib.sha256()
@@ -55,7 +55,7 @@ class Dataset:
             )
 
 
-def load(name="auto", data_dir="data"):
+def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
     """The dataset of that name; "auto" is MNIST where it is to be had, otherwise digits.
 
     Args:
@@ -144,8 +144,8 @@ def _custom(data_dir):
             f"{files[test_x]} holds {len(tensors[test_x])} images, expected at least {SUBSET}: so "
             "many the bounds are measured on."
         )
-    labelled = train_y in files
-    dataset = Dataset("custom", *(tensors[name] for name in IDX_FILES), labelled=labelled)
+    in_order = (tensors[name] for name in IDX_FILES)
+    dataset = replace(Dataset("custom", *in_order), labelled=train_y in files)
     known.check(dataset, files[train_x].parent)
     return dataset
 
@@ -160,7 +160,7 @@ def _read(path, shape, advice):
     return tensor.long()
 
 
-def on_disk(name, data_dir="data"):
+def on_disk(name: str, data_dir: str | Path = "data") -> bool:
     """Whether one of torchvision's datasets lies in its own folder there, going by its labels."""
     files = places.files_in(places.own(name, Path(data_dir)))
     if len(files) < len(IDX_FILES):

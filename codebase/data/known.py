@@ -7,10 +7,14 @@ has not; that far it can be told.
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from codebase.errors import UserError
+
+if TYPE_CHECKING:
+    from codebase.data.datasets import Dataset
 
 MNIST = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"  # Dataset.sha256
 MNIST_LABELS = "671ff9d70b4811116d55c3dd479efa7a981e2e62753ef7a6d5c15fea81e63d27"
@@ -33,7 +37,7 @@ def _balanced(labels):
     return all((torch.bincount(y, minlength=10) * 10 == len(y)).all() for y in labels)
 
 
-def check(dataset, folder: Path) -> None:
+def check(dataset: "Dataset", folder: Path) -> None:
     """Compares what a dataset holds with what it is called.
 
     Args:

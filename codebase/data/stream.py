@@ -1,11 +1,18 @@
 """The training minibatches of a run, endless."""
 
 import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import torch
 from torch.nn import functional as F
 
 from codebase.data import checks
 from codebase.data.batches import Batches, as_pixels
+
+Pair = tuple[torch.Tensor, torch.Tensor]  # images and labels
+Loader = Batches | Iterable[Pair]
+Labelled = Batches | Pair
 
 
 class Stream:
@@ -22,30 +29,39 @@ class Stream:
             CPU are all looked at, of those on another device only the first.
     """
 
-    def __init__(self, loader, labelled, device, pixels="binary", classes=0, dtype=None):
+    def __init__(
+        self,
+        loader: Loader,
+        labelled: Labelled | None,
+        device: torch.device | str,
+        pixels: str = "binary",
+        classes: int = 0,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.loader, self.labelled, self.device = loader, labelled, device
         self.pixels, self.classes, self.dtype = pixels, classes, dtype
         self.own = isinstance(loader, Batches)
-        self.generator = loader.generator if self.own else None
-        self.epochs = None if self.own else _endless(loader, classes)
+        self.generator = loader.generator if isinstance(loader, Batches) else None
+        self.epochs = _endless(loader, classes)  # of a foreign loader
         if labelled is not None and not isinstance(labelled, Batches):
-            self.labelled = tuple(t.to(device) for t in labelled)
+            xl, yl = labelled
+            self.labelled = xl.to(device), yl.to(device)
 
-    def next(self):
+    def next(self) -> list[Any]:
         """What the next minibatch is taken from, found without the device having to answer.
 
         Returns:
             The positions in every `Batches`; of a foreign loader the images and labels themselves.
         """
-        sources = [self.loader.next() if self.own else next(self.epochs)]
-        return sources + [part.next() for part in self.parts() if part is not self.loader]
+        foreign = [] if self.own else [next(self.epochs)]
+        return foreign + [part.next() for part in self.parts()]
 
-    def at(self, sources):
+    def at(self, sources: list[Any]) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
         """x (B, 784), y (B,) and what model.loss takes, from a `next`.
 
         That is (x,), (x, xl, yl), or with `classes` (x, y one-hot).
         """
-        if self.own:
+        if isinstance(self.loader, Batches):
             x, y = self.loader.at(sources[0], self.pixels)
         else:
             x, y = sources[0]
@@ -62,33 +78,33 @@ class Stream:
             xl = as_pixels(xl, self.pixels, self.generator)
         return x, y, (x, xl.to(self.dtype), yl)
 
-    def draw(self):
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, ...]]:
         """The next minibatch."""
         return self.at(self.next())
 
-    def drawn(self):
+    def drawn(self) -> torch.Tensor | None:
         """Positions in the dataset of the last minibatch's images; None for a foreign loader."""
-        return self.loader.drawn if self.own else None
+        return self.loader.drawn if isinstance(self.loader, Batches) else None
 
-    def generators(self):
+    def generators(self) -> list[torch.Generator]:
         """Those that shuffle and binarize, but for torch's global one."""
         return [part.generator for part in self.parts()]
 
-    def parts(self):
+    def parts(self) -> list[Batches]:
         """Those of its sources that are `Batches`."""
         return [part for part in (self.loader, self.labelled) if isinstance(part, Batches)]
 
-    def state_dict(self):
+    def state_dict(self) -> list[dict[str, Any]]:
         """The place in every sequence of minibatches, and the state of their generators."""
         return [part.state_dict() for part in self.parts()]
 
-    def load_state_dict(self, states):
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         """Takes up the place a `state_dict` describes."""
         for part, state in zip(self.parts(), states, strict=True):
             part.load_state_dict(state)
 
 
-def _endless(loader, classes):
+def _endless(loader: Loader, classes: int) -> Iterator[Pair]:
     """Epoch after epoch of a loader, looked at where that waits for no device."""
     first = True
     for epoch in itertools.repeat(loader):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from codebase.data.batches import Batches, binarize, grey, one_hot, seeded_generator
+from codebase.data.datasets import Dataset
+from codebase.data.stream import Labelled, Pair
 from codebase.errors import UserError
 
 
@@ -39,7 +41,7 @@ def _dealt(y, n, seed):
     return torch.from_numpy(dealt[np.argsort(y[dealt], kind="stable")])
 
 
-def test_subset(dataset, pixels="binary"):  # noqa: PT028 — no test in spite of its name
+def test_subset(dataset: Dataset, pixels: str = "binary") -> Pair:  # noqa: PT028 — no test
     """The 100 test images bounds are evaluated on, (100, 784), and their one-hot labels (100, 10).
 
     Args:
@@ -53,7 +55,9 @@ def test_subset(dataset, pixels="binary"):  # noqa: PT028 — no test in spite o
     return x, y
 
 
-def labelled_subset(dataset, n=100, seed=0):
+def labelled_subset(
+    dataset: Dataset, n: int = 100, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The labelled training images, n in all: uint8 (n, 784) and one-hot (n, 10).
 
     The course's table where n is 100 and seed 0 on MNIST; otherwise drawn by the seed, as many of
@@ -75,7 +79,7 @@ def labelled_subset(dataset, n=100, seed=0):
     return dataset.train_x[i], one_hot(dataset.train_y[i])
 
 
-def labelled(dataset, n=100, label_seed=0, seed=0):
+def labelled(dataset: Dataset, n: int = 100, label_seed: int = 0, seed: int = 0) -> Labelled:
     """What `train` takes as labelled pairs: all of them a step, or if over 100, 100 a step."""
     xl, yl = labelled_subset(dataset, n, label_seed)
     if n <= 100:
@@ -83,12 +87,12 @@ def labelled(dataset, n=100, label_seed=0, seed=0):
     return Batches(xl, yl, 100, seeded_generator(seed + 1, xl.device))
 
 
-def test_images(dataset, pixels="binary"):  # noqa: PT028
+def test_images(dataset: Dataset, pixels: str = "binary") -> torch.Tensor:  # noqa: PT028
     """All test images, (N, 784) float32: grey, or binarized once by a generator seeded 0."""
     return grey(dataset.test_x) if pixels == "grey" else binarized_test(dataset)
 
 
-def binarized_test(dataset):
+def binarized_test(dataset: Dataset) -> torch.Tensor:
     """All test images, binarized once by a generator seeded 0: (N, 784) float32."""
     x = binarize(dataset.test_x.cpu(), seeded_generator(0))
     return x.to(dataset.test_x.device)

@@ -24,17 +24,17 @@ class FreeCores:
             where the system does not say (Linux does).
     """
 
-    def __enter__(self):
+    def __enter__(self) -> "FreeCores":
         self._before = _seconds()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         time.sleep(max(0.0, self._before[0] + LEAST - time.perf_counter()))
         seconds, own, idle = (b - a for a, b in zip(self._before, _seconds(), strict=True))
         self.count = None if math.isnan(idle) else (own + idle) / seconds
 
 
-def _seconds():
+def _seconds() -> tuple[float, float, float]:
     """Seconds of the clock, of this process's computing, and of all cores idle (or NaN)."""
     idle = math.nan
     with contextlib.suppress(OSError):
@@ -43,7 +43,7 @@ def _seconds():
     return time.perf_counter(), time.process_time(), idle
 
 
-def use(asked, free=None):
+def use(asked: int, free: float | None = None) -> None:
     """Sets torch's number of threads: the one asked for, or if 0 torch's own, of free cores only.
 
     Args:
@@ -68,14 +68,14 @@ class Retreat:
     STRETCH = 50  # steps
     SLOWER = 4  # times
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.most = math.inf  # seconds that a stretch may take
         self._begin(0.0)
 
-    def _begin(self, seconds):
+    def _begin(self, seconds: float) -> None:
         self.steps, self.began, self.computed = 0, seconds, time.process_time()
 
-    def __call__(self, seconds):
+    def __call__(self, seconds: float) -> None:
         self.steps += 1
         took = seconds - self.began
         if self.steps < self.STRETCH and took <= self.most:

@@ -5,15 +5,23 @@ Python takes longer than running them. A replay launches all of them at once.
 """
 
 from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
+from codebase.data.batches import Batches
+from codebase.engine.step import Step, Taken
+
 WARM_UP = 3  # plain steps before a capture: they load kernels and allocate what is kept
 
+Sizes = tuple[torch.Size, ...]  # of a minibatch's positions in every `Batches`
 
-def captured(step):
+
+def captured(step: Step) -> "Step | CapturedStep":
     """The step, replayed if its minibatches come from `Batches` on a CUDA device."""
-    on_gpu = step.stream.own and step.stream.loader.x.is_cuda
+    loader = step.stream.loader
+    on_gpu = isinstance(loader, Batches) and loader.x.is_cuda
     return CapturedStep(step, Cuda(step.stream.generators())) if on_gpu else step
 
 
@@ -32,12 +40,15 @@ class CapturedStep:
         device: captures and replays; see `Cuda`.
     """
 
-    def __init__(self, step, device):
+    def __init__(self, step: Step, device: "Cuda") -> None:
         self.step, self.device = step, device
         self.parameters = [p for p in step.model.parameters() if p.requires_grad]
-        self.seen, self.graphs, self.latest, self.failed = Counter(), {}, None, False
+        self.seen: Counter[Sizes] = Counter()
+        self.graphs: dict[Sizes, tuple[list[torch.Tensor], Callable[[], Any]]] = {}
+        self.latest: Sizes | None = None
+        self.failed = False
 
-    def __call__(self):
+    def __call__(self) -> Taken:
         """Takes a step.
 
         Returns:
@@ -88,11 +99,11 @@ class Cuda:
         generators: what the functions draw from beside torch's global generator.
     """
 
-    def __init__(self, generators):
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
         self.generators = generators
         self.index, self.stream = torch.cuda.current_device(), torch.cuda.Stream()
 
-    def aside(self, function):
+    def aside(self, function: Callable[[], Any]) -> Any:
         """function(), on the stream that captures, so that capturing finds everything in place."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
@@ -100,7 +111,7 @@ class Cuda:
         torch.cuda.current_stream().wait_stream(self.stream)
         return result
 
-    def captured(self, function):
+    def captured(self, function: Callable[[], Any]) -> Callable[[], Any]:
         """Captures function(), which is not executed by that.
 
         Returns:

@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 
 
-def keep_memory():
+def keep_memory() -> None:
     """Lets glibc's malloc keep what is freed; a no-op elsewhere.
 
     A step frees and allocates the same few tensors of some MB. By default glibc hands each back to

@@ -10,7 +10,7 @@ from codebase.errors import UserError
 NATIVE = {"avx512_bf16", "amx_bf16"}  # flags of a processor that multiplies bfloat16 itself
 
 
-def resolve(name, device):
+def resolve(name: str, device: torch.device) -> str:
     """ "fp32", "tf32" or "bf16" for a name of `--precision`.
 
     "auto" is bf16 where the device multiplies it natively, else fp32. On other processors bf16
@@ -30,7 +30,7 @@ def resolve(name, device):
     return "bf16" if native else "fp32"
 
 
-def _processor_flags():
+def _processor_flags() -> set[str]:
     """What Linux says the processor can do; nothing on another system."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -39,7 +39,7 @@ def _processor_flags():
     return set()
 
 
-def products(precision, device):
+def products(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
     """A context in which matrix products of float32 are taken in that precision."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)

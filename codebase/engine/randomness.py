@@ -1,11 +1,12 @@
 """The state of torch's random generators."""
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 
 
-def random_state():
+def random_state() -> dict[str, torch.Tensor]:
     """The state of torch's global generators, on the CPU and on an accelerator in use."""
     state = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_initialized():
@@ -15,7 +16,7 @@ def random_state():
     return state
 
 
-def set_random_state(state):
+def set_random_state(state: dict[str, torch.Tensor]) -> None:
     """Puts the generators back to what `random_state` gave."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
@@ -25,7 +26,7 @@ def set_random_state(state):
 
 
 @contextlib.contextmanager
-def seeded(seed=0):
+def seeded(seed: int = 0) -> Iterator[None]:
     """No gradients, and torch's generators seeded; they are as before once the block ends.
 
     So a number does not depend on when it is taken, nor training on whether it was.

@@ -1,15 +1,29 @@
 """The state an interrupted training goes on from, bit for bit on a CPU."""
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
 import torch
 
+from codebase.data.stream import Stream
 from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.step import Moments, Step
 from codebase.errors import UserError
 from codebase.files import checkpoints
+from codebase.models.base import Model
 
 ADVICE = "Start anew with --overwrite 1."
 
 
-def save(path, iteration, model, moments, stream, company):
+def save(
+    path: Path,
+    iteration: int,
+    model: Model,
+    moments: Moments,
+    stream: Stream,
+    company: Iterable[str],
+) -> None:
     """Writes everything the iterations after this one depend on, atomically.
 
     Args:
@@ -28,7 +42,7 @@ def save(path, iteration, model, moments, stream, company):
     checkpoints.save(path, state)
 
 
-def read(path):
+def read(path: Path) -> dict[str, Any]:
     """What `save` wrote.
 
     Raises:
@@ -45,7 +59,7 @@ def read(path):
     return state
 
 
-def restore(path, step):
+def restore(path: Path, step: Step) -> tuple[int, list[str]]:
     """Puts what `save` wrote back into a `Step`, its model and stream, and torch's generators.
 
     The optimizers keep their own settings; their moments and step counts are the file's.
@@ -58,11 +72,7 @@ def restore(path, step):
     state, advice = read(path), f"{checkpoints.others(path)} {ADVICE}"
     try:
         checkpoints.fill(step.model, state["model"], path, advice)
-        moments = state["optimizer"]
-        if not moments.keys() <= step.optimizers.keys():
-            moments = {"model": moments}  # as it was written when no model had several players
-        for player, optimizer in step.optimizers.items():
-            _restore_moments(optimizer, moments.get(player, {}))
+        step.load_moments(state["optimizer"])
         step.stream.load_state_dict(state["stream"])
         set_random_state(state["random"])
         step.model.steps_taken.fill_(state["step"])
@@ -70,18 +80,3 @@ def restore(path, step):
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise UserError(f"{path} is not the state of this training ({reason}).{advice}") from error
     return state["step"], state.get("company", [step.model.name])  # earlier files name none
-
-
-def _restore_moments(optimizer, moments):
-    """Adam's state by the parameter's number; a parameter without a gradient so far has none."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for number, found in moments.items():
-        like = parameters[range(len(parameters)).index(number)]
-        expected = {"step": torch.tensor(0.0), "exp_avg": like, "exp_avg_sq": like}
-        if found.keys() != expected.keys():
-            raise ValueError(f"parameter {number} of the optimizer has {', '.join(found)}")
-        for key, value in found.items():
-            if fault := checkpoints.misfit(value, expected[key]):
-                raise ValueError(f"{key} of the optimizer's parameter {number} {fault}")
-    settings = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": settings})

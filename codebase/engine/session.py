@@ -2,19 +2,22 @@
 
 import math
 import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from codebase.data import checks
 from codebase.data.batches import CLASSES, Batches
-from codebase.data.stream import Stream
+from codebase.data.stream import Labelled, Loader, Stream
 from codebase.engine import resume
 from codebase.engine.graph import captured
 from codebase.engine.randomness import random_state, set_random_state
-from codebase.engine.step import Step
+from codebase.engine.step import Moments, Step, Taken
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, records
-from codebase.files.logs import log_summaries
+from codebase.files.logs import Writer, log_summaries
 from codebase.models.adapter import adapted
 
 
@@ -43,21 +46,22 @@ class Session:
 
     def __init__(
         self,
-        model,
-        train_loader,
-        labeled_subset,
-        device,
-        writer,
-        y_status="none",
+        model: nn.Module,
+        train_loader: Loader,
+        labeled_subset: Labelled | None,
+        device: torch.device | str,
+        writer: Writer,
+        y_status: str = "none",
         *,
-        lr=1e-3,
-        precision="fp32",
-        graph=False,
-        state_path=None,
-        on_checkpoint=None,
-        on_evaluation=None,
-    ):
-        self.model, self.writer, self.failure = adapted(model), writer, None
+        lr: float = 1e-3,
+        precision: str = "fp32",
+        graph: bool = False,
+        state_path: Path | None = None,
+        on_checkpoint: Callable[[int], object] | None = None,
+        on_evaluation: Callable[[int], object] | None = None,
+    ) -> None:
+        self.model, self.writer = adapted(model), writer
+        self.failure: UserError | OSError | None = None
         self.state_path = state_path
         self.on_checkpoint, self.on_evaluation = on_checkpoint, on_evaluation
         self.semisup = y_status == "semisup"
@@ -76,26 +80,26 @@ class Session:
         if state_path and not self.stream.own:
             raise ValueError("state_path needs a train_loader that is a data.batches.Batches")
         self.plain_step = Step(self.model, self.stream, lr, precision)
-        self.start, self.company = 0, [model.name]
+        self.start, self.company = 0, [self.model.name]
         if state_path and state_path.exists():
             self.start, self.company = resume.restore(state_path, self.plain_step)
         self.random = random_state()
         self.step = captured(self.plain_step) if graph else self.plain_step
-        self._notes = []
-        disk.make_folder(checkpoints.model_path(model.name, 0).parent)
+        self._notes: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+        disk.make_folder(checkpoints.model_path(self.model.name, 0).parent)
 
-    def begin(self):
+    def begin(self) -> None:
         """Sets torch's generators to where this session has them, and the model to training."""
         take_up_noise([self])
         self.model.train()
 
-    def note(self, taken):
+    def note(self, taken: Taken) -> None:
         """Keeps what a step handed back until it is looked at; nothing waits for the device."""
         values, x, y = taken
         self._notes.append((values, self.stream.drawn()))
         self._latest = x, y
 
-    def look(self, iteration):
+    def look(self, iteration: int) -> dict[str, float]:
         """Judges and logs the numbers noted since the last look, in one transfer.
 
         Returns:
@@ -109,7 +113,7 @@ class Session:
         rows = named(self.plain_step.tags, torch.stack(values).cpu())
         return self.judge(iteration, rows, norm, *self._latest, drawn)
 
-    def evaluate(self, iteration):
+    def evaluate(self, iteration: int) -> None:
         """Has the model evaluated between checkpoints, if anyone is to; training goes on as if not.
 
         Raises:
@@ -118,7 +122,7 @@ class Session:
         if self.on_evaluation:
             self.on_evaluation(iteration)
 
-    def save(self, iteration, checkpoint, stopped=False):
+    def save(self, iteration: int, checkpoint: bool, stopped: bool = False) -> None:
         """Saves the state to go on from, and at a checkpoint the weights.
 
         Args:
@@ -130,13 +134,21 @@ class Session:
         (moments,) = self.plain_step.moments()
         self.write(iteration, moments, [self.model.name], checkpoint, stopped)
 
-    def saved_in(self, iteration):
+    def saved_in(self, iteration: int) -> str:
         """Where the checkpoint of an iteration lies, in words."""
         return f"saved in {checkpoints.model_path(self.model.name, iteration)}"
 
     # A part of the above that a session of several models does for each.
 
-    def judge(self, iteration, rows, grad_norm, x, y, drawn):
+    def judge(
+        self,
+        iteration: int,
+        rows: list[dict[str, float]],
+        grad_norm: float,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        drawn: Sequence[torch.Tensor | None],
+    ) -> dict[str, float]:
         """Logs the latest summaries, once every number since the last look was finite.
 
         If one was not, the minibatch that broke is written down, for replay.
@@ -180,7 +192,9 @@ class Session:
             message += f" The minibatch's positions in the training set are in {path}."
         raise UserError(message)
 
-    def write(self, iteration, moments, company, checkpoint, stopped):
+    def write(
+        self, iteration: int, moments: Moments, company: list[str], checkpoint: bool, stopped: bool
+    ) -> None:
         """Writes checkpoint, log and state, in this order.
 
         Args:
@@ -202,7 +216,7 @@ class Session:
             resume.save(self.state_path, iteration, self.model, moments, self.stream, company)
 
 
-def take_up_noise(sessions):
+def take_up_noise(sessions: Sequence[Session]) -> None:
     """Sets torch's generators to where the first session has them, whatever was drawn since.
 
     Sessions that go on in other company than before may all have saved the same place; there
@@ -215,7 +229,7 @@ def take_up_noise(sessions):
         torch.manual_seed(zlib.crc32(f"{company} {sessions[0].start}".encode()))
 
 
-def named(tags, values):
+def named(tags: Sequence[str], values: torch.Tensor) -> list[dict[str, float]]:
     """Rows of numbers, (n, T), as [{tag: number}]."""
     return [dict(zip(tags, row, strict=True)) for row in values.tolist()]
 

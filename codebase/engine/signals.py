@@ -2,16 +2,17 @@
 
 import contextlib
 import signal
+from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def noted_signals():
+def noted_signals() -> Iterator[list[signal.Signals]]:
     """A list that SIGINT and SIGTERM are noted in, so that a step is never cut in two.
 
     A second one ends the program at once. Outside the main thread, where Python lets nobody
     handle signals, the list stays empty.
     """
-    received = []
+    received: list[signal.Signals] = []
 
     def note(number, frame):
         if received:

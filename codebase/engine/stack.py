@@ -4,32 +4,35 @@ A GPU has done one such model's product before the next is launched; with their 
 it does those of thirty models in little more time.
 """
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
 from codebase.data.stream import Stream
-from codebase.engine.step import Step, tensors
+from codebase.engine.step import Moments, Step, tensors
+from codebase.models.base import Loss, Model
 
 
 class NotStackable(ValueError):
     """These models cannot be trained as one."""
 
 
-class StackedStep(Step):
+class StackedStep(Step["Stack"]):
     """A step of a `Stack`; summaries, x and y have the model as their first dimension."""
 
-    def part(self, found, k):
+    def part(self, found: torch.Tensor, k: int) -> torch.Tensor:
         """What of it is model k's."""
         return found[k]
 
-    def gradient_norms(self):
+    def gradient_norms(self) -> list[float]:
         """Euclidean norm of each model's latest gradient."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         norms = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in gradients]
         return torch.linalg.vector_norm(torch.stack(norms), dim=0).tolist()
 
-    def moments(self):
+    def moments(self) -> list[Moments]:
         """Adam's state for each model: {player: {parameter's number: state}}."""
         ((player, optimizer),) = self.optimizers.items()
         state = optimizer.state_dict()["state"].items()
@@ -43,7 +46,7 @@ class StackedStep(Step):
             for k in range(len(self.model.models))
         ]
 
-    def take_over(self, steps):
+    def take_over(self, steps: Sequence[Step]) -> None:
         """Puts together what the models' own optimizers have, and takes it from them."""
         (optimizer,) = self.optimizers.values()
         states = [next(iter(own.moments()[0].values())) for own in steps]
@@ -72,7 +75,7 @@ class Stack:
         NotStackable: they are not.
     """
 
-    def __init__(self, models):
+    def __init__(self, models: Sequence[Model]) -> None:
         self.models, apart = models, [_Loss(model) for model in models]
         self._one = apart[0]
         shapes = [{name: t.shape for name, t in model.state_dict().items()} for model in models]
@@ -82,22 +85,22 @@ class Stack:
         for k, model in enumerate(apart):
             for name, own in model.named_parameters():
                 own.data = self._parameters[name].data[k]
-            for name, own in model.named_buffers():
-                own.data = self._buffers[name][k]
+            for name, buffer in model.named_buffers():
+                buffer.data = self._buffers[name][k]
 
-    def parameters(self):
+    def parameters(self) -> Iterable[nn.Parameter]:
         """The stacked ones, in the order of a model's own."""
         return self._parameters.values()
 
-    def players(self):
+    def players(self) -> dict[str, list[nn.Parameter]]:
         """As `Model.players`."""
         return {"model": [p for p in self.parameters() if p.requires_grad]}
 
-    def advance(self):
+    def advance(self) -> None:
         """Counts a training step of each model."""
         self._buffers["model.steps_taken"].add_(1)
 
-    def loss(self, *batch):
+    def loss(self, *batch: torch.Tensor) -> Loss:
         """The sum of the models' losses, of which each has its own gradient; summaries (models,).
 
         Args:
@@ -131,7 +134,7 @@ class Streams(Stream):
         NotStackable: the streams are not of the same images, or do not lie on a device.
     """
 
-    def __init__(self, streams):
+    def __init__(self, streams: Sequence[Stream]) -> None:
         first = streams[0]
         sources = [[part.x for part in stream.parts()] for stream in streams]
         same = (all(map(torch.equal, own, sources[0])) for own in sources)
@@ -139,18 +142,19 @@ class Streams(Stream):
             raise NotStackable("the streams are not `Batches` of the same images")
         labelled = first.labelled
         if isinstance(labelled, tuple):
-            labelled = tuple(map(torch.stack, zip(*(s.labelled for s in streams), strict=True)))
+            xl, yl = map(torch.stack, zip(*(s.labelled for s in streams), strict=True))
+            labelled = xl, yl
         own = first.loader, labelled, first.device, first.pixels, first.classes, first.dtype
         super().__init__(*own)
         self.streams = streams
 
-    def next(self):
+    def next(self) -> list[torch.Tensor]:
         """The positions of every stream's next minibatch, (streams, B), in every `Batches`."""
         found = (stream.next() for stream in self.streams)
         sources = [torch.stack(positions) for positions in zip(*found, strict=True)]
         self.latest = sources[0]
         return sources
 
-    def drawn(self):
+    def drawn(self) -> torch.Tensor:
         """Positions in the dataset of the last minibatches' images, (streams, B)."""
         return self.latest

@@ -1,11 +1,14 @@
 """Several sessions trained as one."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 
 from codebase.engine.graph import captured
 from codebase.engine.randomness import random_state, set_random_state
-from codebase.engine.session import named, take_up_noise
+from codebase.engine.session import Session, named, take_up_noise
 from codebase.engine.stack import NotStackable, Stack, StackedStep, Streams
+from codebase.engine.step import Taken
 from codebase.errors import UserError
 
 
@@ -25,7 +28,14 @@ class StackedSession:
         NotStackable: they cannot be trained together; they are as before.
     """
 
-    def __init__(self, sessions, lr=1e-3, precision="fp32", graph=False, on_failure=None):
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        lr: float = 1e-3,
+        precision: str = "fp32",
+        graph: bool = False,
+        on_failure: Callable[[Session], object] | None = None,
+    ) -> None:
         if len({session.start for session in sessions}) > 1:
             raise NotStackable("the trainings have not come to the same iteration")
         if any(len(session.plain_step.optimizers) > 1 for session in sessions):
@@ -34,28 +44,29 @@ class StackedSession:
         stack = Stack([session.model for session in sessions])
         _try(stack, streams)
         self.sessions, self.start, self.on_failure = sessions, sessions[0].start, on_failure
-        self.stream, self._notes = streams, []
+        self.stream = streams
+        self._notes: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.plain_step = StackedStep(stack, streams, lr, precision)
         self.plain_step.take_over([session.plain_step for session in sessions])
         self.step = captured(self.plain_step) if graph else self.plain_step
 
-    def begin(self):
+    def begin(self) -> None:
         """As `Session.begin`, for all."""
         take_up_noise(self.sessions)
         for session in self.sessions:
             session.model.train()
 
-    def note(self, taken):
+    def note(self, taken: Taken) -> None:
         """As `Session.note`."""
         values, x, y = taken
         self._notes.append((values, self.stream.drawn()))
         self._latest = x, y
 
-    def look(self, iteration):
+    def look(self, iteration: int) -> dict[str, float]:
         """As `Session.look`, each at its own part; the means of those that have not failed."""
-        values, drawn = zip(*self._notes, strict=True)
+        noted, drawn = zip(*self._notes, strict=True)
         self._notes = []
-        values, norms = torch.stack(values, dim=1).cpu(), self.plain_step.gradient_norms()
+        values, norms = torch.stack(noted, dim=1).cpu(), self.plain_step.gradient_norms()
 
         def judge(session, k):
             x, y = (t[k] for t in self._latest)
@@ -66,17 +77,17 @@ class StackedSession:
         found = self._each(judge)
         return {tag: sum(row[tag] for row in found) / len(found) for tag in (found or [{}])[0]}
 
-    def evaluate(self, iteration):
+    def evaluate(self, iteration: int) -> None:
         """As `Session.evaluate`, for each."""
         self._each(lambda session, k: session.evaluate(iteration))
 
-    def save(self, iteration, checkpoint, stopped=False):
+    def save(self, iteration: int, checkpoint: bool, stopped: bool = False) -> None:
         """As `Session.save`, each in its own files."""
         moments = self.plain_step.moments()
         company = [session.model.name for session in self.sessions]
         self._each(lambda s, k: s.write(iteration, moments[k], company, checkpoint, stopped))
 
-    def saved_in(self, iteration):
+    def saved_in(self, iteration: int) -> str:
         """Where the first one's checkpoint lies, in words."""
         alive = [session for session in self.sessions if session.failure is None]
         if not alive:
@@ -85,13 +96,13 @@ class StackedSession:
         return alive[0].saved_in(iteration) + beside
 
     @property
-    def failure(self):
+    def failure(self) -> UserError | OSError | None:
         """Why the first one failed, once all have; None before."""
         failures = [session.failure for session in self.sessions]
         return failures[0] if all(failures) else None
 
     @property
-    def models(self):
+    def models(self) -> int:
         """How many are trained."""
         return len(self.sessions)
 

@@ -1,11 +1,26 @@
 """One training step: draw a minibatch, minimize its loss by Adam. Waits for nothing."""
 
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
 import torch
+from torch import nn
 
+from codebase.data.stream import Stream
 from codebase.engine.precision import products
+from codebase.files import checkpoints
+from codebase.models.base import Model
+
+if TYPE_CHECKING:
+    from codebase.engine.stack import Stack
+
+Taken = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # a step's summaries (T,), and its x and y
+Moments = dict[str, dict[int, Any]]  # Adam's state: {player: {parameter's number: state}}
+
+M = TypeVar("M", Model, "Stack")  # what a step trains
 
 
-class Step:
+class Step(Generic[M]):
     """Draws a minibatch and has each player minimize its loss by a step of Adam.
 
     A subclass may train several models by one step; what it hands over has the model as its first
@@ -21,11 +36,13 @@ class Step:
         tags: of the summaries.
     """
 
-    def __init__(self, model, stream, lr=1e-3, precision="fp32"):
-        self.model, self.stream, self.precision, self.tags = model, stream, precision, []
+    def __init__(self, model: M, stream: Stream, lr: float = 1e-3, precision: str = "fp32") -> None:
+        self.model: M = model
+        self.stream, self.precision = stream, precision
+        self.tags: list[str] = []
         self.optimizers = {name: adam(own, lr) for name, own in model.players().items()}
 
-    def __call__(self, sources=None):
+    def __call__(self, sources: list[Any] | None = None) -> Taken:
         """Takes a step.
 
         Args:
@@ -38,14 +55,15 @@ class Step:
         self.tags = list(summaries)
         return torch.stack(list(summaries.values()), dim=-1), x, y
 
-    def update(self, batch):
+    def update(self, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """Forward, backward and Adam on a minibatch, for one player after the other.
 
         Returns:
             {tag: scalar}, detached.
         """
         self.model.advance()
-        summaries, alone = {}, len(self.optimizers) == 1
+        alone = len(self.optimizers) == 1
+        summaries: dict[str, torch.Tensor] = {}
         for player, optimizer in self.optimizers.items():
             asked = {} if alone else {"player": player}
             with products(self.precision, batch[0].device):
@@ -58,21 +76,49 @@ class Step:
             summaries |= {tag: value.detach() for tag, value in found.items()}
         return summaries
 
-    def part(self, found, k):
+    def part(self, found: torch.Tensor, k: int) -> torch.Tensor:
         """What of it is model k's."""
         return found
 
-    def gradient_norms(self):
+    def gradient_norms(self) -> list[float]:
         """Euclidean norm of each model's latest gradient."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         return [torch.nn.utils.get_total_norm(gradients).item()]
 
-    def moments(self):
+    def moments(self) -> list[Moments]:
         """Adam's state for each model: {player: {parameter's number: state}}."""
         return [{name: own.state_dict()["state"] for name, own in self.optimizers.items()}]
 
+    def load_moments(self, moments: dict[str, Any]) -> None:
+        """Goes on from what `moments` gave for one model; the optimizers keep their settings.
 
-def tensors(summaries, like):
+        Raises:
+            ValueError, LookupError: it is that of another model.
+        """
+        if not moments.keys() <= self.optimizers.keys():
+            moments = {"model": moments}  # as it was saved when no model had several players
+        for player, optimizer in self.optimizers.items():
+            _load_moments(optimizer, moments.get(player, {}))
+
+
+def _load_moments(optimizer, moments):
+    """Adam's state by the parameter's number; a parameter without a gradient so far has none."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, found in moments.items():
+        like = parameters[range(len(parameters)).index(number)]
+        expected = {"step": torch.tensor(0.0), "exp_avg": like, "exp_avg_sq": like}
+        if found.keys() != expected.keys():
+            raise ValueError(f"parameter {number} of the optimizer has {', '.join(found)}")
+        for key, value in found.items():
+            if fault := checkpoints.misfit(value, expected[key]):
+                raise ValueError(f"{key} of the optimizer's parameter {number} {fault}")
+    settings = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": settings})
+
+
+def tensors(
+    summaries: Mapping[str, torch.Tensor | float], like: torch.Tensor
+) -> dict[str, torch.Tensor]:
     """Summaries as tensors; a solution may log plain numbers, 0 for a term it leaves out."""
     return {
         # A number is filled in where it lies, which a graph can replay.
@@ -81,7 +127,7 @@ def tensors(summaries, like):
     }
 
 
-def adam(parameters, lr=1e-3):
+def adam(parameters: Iterable[nn.Parameter], lr: float = 1e-3) -> torch.optim.Adam:
     """Adam with the default betas, fused where torch has that."""
     parameters = list(parameters)
     device = parameters[0].device.type

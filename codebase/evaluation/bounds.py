@@ -1,18 +1,28 @@
 """Bounds by the assignment's protocol, with standard errors, in bounded memory."""
 
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
 import torch
 
 from codebase.engine.precision import products
 from codebase.engine.randomness import seeded
 from codebase.errors import UserError
-from codebase.evaluation.numbers import Number
+from codebase.evaluation.numbers import Number, Numbers
+from codebase.models.base import LatentVariableModel, Model
 
 CHUNK = 1_000  # images at a time
 IMPORTANCE_SAMPLES = 1, 10, 100, 1000
 SUBSET_REPEATS = 100
 
 
-def subset_bounds(model, x, run_iwae=True, least=1, repeats=None):
+def subset_bounds(
+    model: Model,
+    x: torch.Tensor,
+    run_iwae: bool = True,
+    least: int = 1,
+    repeats: int | None = None,
+) -> Numbers:
     """The assignment's protocol: each bound's mean over repeats on the binarized test subset.
 
     Args:
@@ -35,18 +45,19 @@ def subset_bounds(model, x, run_iwae=True, least=1, repeats=None):
         numbers = {name: Number.of(column) for name, column in zip(names, rows.T, strict=True)}
         try:
             for m in IMPORTANCE_SAMPLES if run_iwae else ():
-                rows = _repeat(lambda m=m: model.negative_iwae_bound(x, m), max(100 // m, least))
+                m_repeats = max(100 // m, least)
+                rows = _repeat(partial(model.negative_iwae_bound, x, m), m_repeats)
                 numbers[f"iwae-{m}"] = Number.of(rows[:, 0])
         except NotImplementedError:
             print("The model's negative_iwae_bound is not implemented: no IWAE bounds.")
     return numbers
 
 
-def _repeat(bound, repeats):
+def _repeat(bound: Callable[[], tuple[torch.Tensor, ...]], repeats: int) -> torch.Tensor:
     return torch.stack([torch.stack(bound()) for _ in range(repeats)]).cpu()  # (repeats, terms)
 
 
-def image_terms(model, x):
+def image_terms(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
     """The terms of −ELBO of every image, one sample each: (kl, rec) or (kl_z, kl_y, rec).
 
     The noise is seeded, so models with latents of one size are given the same draws.
@@ -65,7 +76,7 @@ def image_terms(model, x):
     return torch.cat(parts, dim=1).cpu().double()
 
 
-def full_bounds(model, x):
+def full_bounds(model: LatentVariableModel, x: torch.Tensor) -> Numbers:
     """nelbo, kl and rec on a whole binarized test set, with the standard error over its images.
 
     Args:
@@ -77,7 +88,13 @@ def full_bounds(model, x):
     return numbers | {name: Number.of(row) for name, row in zip(names, terms, strict=True)}
 
 
-def full_iwae(model, x, iw, precision="fp32", progress=iter):
+def full_iwae(
+    model: Model,
+    x: torch.Tensor,
+    iw: int,
+    precision: str = "fp32",
+    progress: Callable[[Sequence[torch.Tensor]], Iterable[torch.Tensor]] = iter,
+) -> Number:
     """The IWAE bound on a whole binarized test set, with the standard error over its images.
 
     An image at a time: `negative_iwae_bound` decodes its samples in parts that fit the processor's
@@ -99,7 +116,7 @@ def full_iwae(model, x, iw, precision="fp32", progress=iter):
         )
 
 
-def _check_pixels(model, x):
+def _check_pixels(model: Model, x: torch.Tensor) -> None:
     if model.abilities.pixels == "binary" and not ((x == 0) | (x == 1)).all():
         raise UserError(
             "Bounds are evaluated on binary pixels; these are grey, and a Bernoulli likelihood of "

@@ -3,16 +3,17 @@
 import torch
 
 from codebase.evaluation.bounds import CHUNK
-from codebase.evaluation.numbers import Number
+from codebase.evaluation.numbers import Number, Numbers
+from codebase.models.base import Model
 
 
 @torch.no_grad()
-def predictions(model, x):
+def predictions(model: Model, x: torch.Tensor) -> torch.Tensor:
     """log q(y|x) for every image: (N, 784), grey or binary → (N, Y)."""
     return torch.cat([model.label_posterior(part).log_probs for part in x.split(CHUNK)])
 
 
-def classification(model, x, y):
+def classification(model: Model, x: torch.Tensor, y: torch.Tensor) -> tuple[Numbers, torch.Tensor]:
     """Accuracy, cross-entropy and confusion matrix of the classifier.
 
     Args:

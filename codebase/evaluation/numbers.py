@@ -1,6 +1,7 @@
 """A mean and how far it may be off."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +15,11 @@ class Number:
     se: float | None
 
     @classmethod
-    def of(cls, values):
+    def of(cls, values: Sequence[float] | torch.Tensor) -> "Number":
         """Mean and standard error of independent values."""
         n = len(values)
-        values = torch.as_tensor(values, dtype=torch.float64)
-        return cls(values.mean().item(), values.std().item() / math.sqrt(n) if n > 1 else None)
+        v = torch.as_tensor(values, dtype=torch.float64)
+        return cls(v.mean().item(), v.std().item() / math.sqrt(n) if n > 1 else None)
+
+
+Numbers = dict[str, Number]

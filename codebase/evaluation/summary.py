@@ -1,15 +1,19 @@
 """Several runs' numbers in words: a row per run, then mean ± standard error over the runs."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from codebase.errors import UserError
-from codebase.evaluation.numbers import Number
-from codebase.evaluation.reference import verdict
+from codebase.evaluation.numbers import Number, Numbers
+from codebase.evaluation.reference import Band, verdict
 from codebase.evaluation.tables import aligned, text
 from codebase.files import records
 
+ByRun = Mapping[int, dict[str, Numbers]]  # {run id: {group: …}}
 
-def numbers(path):
+
+def numbers(path: Path) -> dict[str, Numbers]:
     """{group: {name: Number}} of a results.json, the active units among those of the test set.
 
     Raises:
@@ -32,7 +36,7 @@ def numbers(path):
     return found
 
 
-def summary(runs, bands=None):
+def summary(runs: ByRun, bands: Mapping[str, Band] | None = None) -> str:
     """Two tables as text: each run's numbers, and each number over the runs.
 
     Args:
@@ -45,7 +49,7 @@ def summary(runs, bands=None):
     )
 
 
-def over_runs(values):
+def over_runs(values: Sequence[Number]) -> tuple[Number, float | None]:
     """Mean and standard error over training runs, and the noise of one run's own estimate.
 
     Args:
@@ -54,23 +58,23 @@ def over_runs(values):
         Number of the values, and the root mean square of their own standard errors (None where
         one has none). The noise is part of what the first one's standard error measures.
     """
-    errors = [n.se for n in values]
+    errors = [n.se for n in values if n.se is not None]
     noise = None
-    if None not in errors:
+    if len(errors) == len(values):
         noise = math.sqrt(math.fsum(se**2 for se in errors) / len(errors))
     return Number.of([n.value for n in values]), noise
 
 
-def _names(runs):
+def _names(runs: Iterable[dict[str, Numbers]]) -> dict[str, dict[str, None]]:
     """{group: names}, in the order they first appear."""
-    groups = {}
+    groups: dict[str, dict[str, None]] = {}
     for run in runs:
         for group, members in run.items():
             groups.setdefault(group, {}).update(dict.fromkeys(members))
     return groups
 
 
-def _by_run(runs, group, names):
+def _by_run(runs: ByRun, group: str, names: Iterable[str]) -> str:
     rows = [[f"{group}, run", *names]]
     for run, found in runs.items():
         values = (found.get(group, {}).get(name) for name in names)
@@ -78,15 +82,15 @@ def _by_run(runs, group, names):
     return aligned(rows)
 
 
-def _over(runs, bands):
+def _over(runs: ByRun, bands: Mapping[str, Band] | None) -> str:
     rows = [["", "mean ± s.e.", "runs", "noise"]]
     if bands:
         rows[0] += ["reference", "inside"]
     for place, (group, names) in enumerate(_names(runs.values()).items()):
         for name in names:
             values = [run[group][name] for run in runs.values() if name in run.get(group, {})]
-            mean, noise = over_runs(values)
-            noise = "" if noise is None else f"{noise:.2g}"
+            mean, own = over_runs(values)
+            noise = "" if own is None else f"{own:.2g}"
             rows.append([f"{group} {name}", text(mean), str(len(values)), noise])
             if bands:
                 band = bands.get(name) if place == 0 else None

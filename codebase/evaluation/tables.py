@@ -1,9 +1,12 @@
 """Numbers in words: aligned columns, a number with its standard error."""
 
-from codebase.evaluation.reference import verdict
+from collections.abc import Mapping, Sequence
+
+from codebase.evaluation.numbers import Number, Numbers
+from codebase.evaluation.reference import Band, verdict
 
 
-def table(columns, bands=None):
+def table(columns: Mapping[str, Numbers], bands: Mapping[str, Band] | None = None) -> str:
     """Numbers as aligned text, a row per name.
 
     Args:
@@ -17,22 +20,23 @@ def table(columns, bands=None):
         row = [name, text(columns[first].get(name))]
         if bands:
             band, number = bands.get(name), columns[first].get(name)
-            known = band and number
             row += (
-                [f"{band[0]:g} ± {band[1]:g}", verdict(number.value, band)] if known else ["", ""]
+                [f"{band[0]:g} ± {band[1]:g}", verdict(number.value, band)]
+                if band and number
+                else ["", ""]
             )
         rows.append(row + [text(columns[other].get(name)) for other in others])
     return aligned(rows)
 
 
-def aligned(rows):
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of words as lines, each column as wide as its widest word."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def text(number):
+def text(number: Number | None) -> str:
     """A number ± its standard error, in as many digits as tell something; None is nothing."""
     if number is None:
         return ""

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -75,7 +76,7 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
     model, y = opened.model, dataset.test_y
     x = subsets.test_images(dataset, model.abilities.pixels)
     examples = torch.cat([(y == c).nonzero()[:EXAMPLES, 0] for c in y.unique()])
-    found = {
+    found: dict[str, Any] = {
         "kind": opened.kind.upper(),
         "name": model.name,
         "step": opened.step,
@@ -114,8 +115,8 @@ def _components(prior, means, y):
 
     An image belongs to the component under which the mean of its posterior is likeliest.
     """
-    counts = contingency(nearest_component(means, prior).numpy(), y.numpy(), k=prior.k)
-    counts = torch.from_numpy(counts)  # (classes, K)
+    nearest = nearest_component(means, prior).numpy()
+    counts = torch.from_numpy(contingency(nearest, y.numpy(), k=prior.k))  # (classes, K)
     total = counts.sum(0)
     used = total.argsort(descending=True, stable=True)[: min(COMPONENTS, int((total > 0).sum()))]
     most, digit = counts[:, used].max(0)

@@ -1,6 +1,7 @@
 """A trained model's networks as ONNX files, for programs that know no PyTorch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ OPSET = 18
 X_DIM = 784
 ADVICE = "python -m pip install onnx onnxscript"
 
+Asked = Callable[..., dict[str, torch.Tensor]]  # (model, *inputs) → {output: (B, …)}
+
 
 class Part(nn.Module):
     """One of a model's distributions, as a network that gives the numbers which describe it.
@@ -25,13 +28,13 @@ class Part(nn.Module):
         inputs: {name: width}.
     """
 
-    def __init__(self, model, asked, inputs):
+    def __init__(self, model: Model, asked: Asked, inputs: dict[str, int]) -> None:
         super().__init__()
         self.model, self.asked, self.inputs = model, asked, inputs
         self.examples = tuple(torch.zeros(2, width) for width in inputs.values())
         self.outputs = list(asked(model, *self.examples))
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(self.asked(self.model, *inputs).values())
 
 
@@ -118,4 +121,4 @@ def _exported(name, part):
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"The {name} cannot be written as ONNX: {reason}") from error
-    return program.model_proto.SerializeToString()
+    return cast(torch.onnx.ONNXProgram, program).model_proto.SerializeToString()

@@ -1,6 +1,7 @@
 """A model's MLPs for the page: written down layer by layer, once they are known to be the model."""
 
 import base64
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from codebase.models.base import Model
 FLOAT16_MAX = 65_504
 CHECKED = 8  # images on which a net must give what the model gives
 # What stands between linear layers as nets.js computes it, under the lower-case name of its type.
-FUNCTIONS = {
+FUNCTIONS: dict[type[nn.Module], Callable[[torch.Tensor], torch.Tensor]] = {
     nn.ELU: F.elu,
     nn.ReLU: F.relu,
     nn.SiLU: F.silu,

@@ -30,13 +30,13 @@ def kl_terms(q: Distribution, p: Distribution) -> tuple[torch.Tensor, dict[str, 
     Returns:
         (…, Z) and {name: (…)}, which together sum to KL(q ‖ p).
     """
-    diagonal = isinstance(q, DiagonalGaussian)
-    if diagonal and isinstance(p, Mixture) and isinstance(p.components, DiagonalGaussian):
-        kl, choice = mixture_kl_terms(q.rsample(), q, p.components)
-        return kl, {"k": choice}
+    if isinstance(q, DiagonalGaussian):
+        if isinstance(p, Mixture) and isinstance(p.components, DiagonalGaussian):
+            kl, choice = mixture_kl_terms(q.rsample(), q, p.components)
+            return kl, {"k": choice}
+        if isinstance(p, DiagonalGaussian):
+            return kl_per_dimension(q, p), {}
     kl = kl_per_dimension(q, p)
-    if diagonal and isinstance(p, DiagonalGaussian):
-        return kl, {}
     return kl, {"rest": sample_and_kl(q, p)[1] - kl.sum(-1)}
 
 

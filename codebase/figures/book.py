@@ -1,11 +1,11 @@
 """Every figure a run can have: which apply, and the files they go to."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from matplotlib.figure import Figure
 
 from codebase.data import datasets
 from codebase.errors import UserError
@@ -13,10 +13,11 @@ from codebase.figures import charts, comparisons, images, maps, outliers, paths,
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import disk, records
+from codebase.models.base import LatentVariableModel
 from codebase.runs.saved import open_run
 
 # Each with the traits that a study must have for it; in the order a reader meets them.
-FIGURES = {
+FIGURES: dict[str, tuple[Callable[[Study], style.Drawn], set[str]]] = {
     "samples": (images.samples, {"samples"}),
     "reconstructions": (images.reconstructions, {"reconstructions"}),
     "components": (images.components, {"reconstructions", "mixture"}),
@@ -37,7 +38,7 @@ FIGURES = {
     "outliers": (outliers.chart, {"bounds"}),
 }
 # Each with the traits, and the setting it compares runs by, which are alike in the others.
-COMPARISONS = {
+COMPARISONS: dict[str, tuple[Callable[[list[Study]], style.Drawn], set[str], str]] = {
     "samples_by_z": (comparisons.samples_by_z, {"samples", "bounds"}, "z"),
     "rate_distortion": (comparisons.rate_distortion, {"bounds"}, "beta"),
     "clustering_by_k": (comparisons.clustering_by_k, {"reconstructions", "mixture"}, "k"),
@@ -86,20 +87,20 @@ def alike(studies: list[Study], setting: str) -> dict[str, list[Study]]:
 
     Of runs with the same value, replicates, the first stands for all.
     """
-    groups = {}
+    groups: dict[tuple[str, ...], dict[Any, Study]] = {}
     for study in studies:
         if setting in study.settings:
             rest = sorted(item for item in study.settings.items() if item[0] != setting)
             group = groups.setdefault((study.kind, study.dataset.name, str(rest)), {})
             group.setdefault(study.settings[setting], study)
-    largest = {}
+    largest: dict[str, list[Study]] = {}
     for (kind, *_), group in groups.items():
         if len(group) > max(1, len(largest.get(kind, ()))):
             largest[kind] = list(group.values())
     return largest
 
 
-def render(name: str, subject: Study | list[Study]) -> tuple[Figure, dict]:
+def render(name: str, subject: Study | list[Study]) -> style.Drawn:
     """A figure, drawn, and the numbers behind it; to be saved within `style.styled()` too.
 
     Args:
@@ -107,7 +108,9 @@ def render(name: str, subject: Study | list[Study]) -> tuple[Figure, dict]:
         subject: a Study, or a list of them.
     """
     with torch.no_grad():
-        return (FIGURES | COMPARISONS)[name][0](subject)
+        if isinstance(subject, Study):
+            return FIGURES[name][0](subject)
+        return COMPARISONS[name][0](subject)
 
 
 def _write(wanted, folder, title):
@@ -148,8 +151,9 @@ def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     """
     opened = open_run(run)
     dataset = opened.dataset(data_dir)
+    model = cast(LatentVariableModel, opened.model)  # or less; its traits say what can be drawn
     study = Study(
-        *(opened.model, dataset, opened.model.name, opened.seed),
+        *(model, dataset, model.name, opened.seed),
         others=other_datasets(opened.data, data_dir),
         kind=opened.kind,
         settings=opened.settings,

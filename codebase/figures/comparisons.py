@@ -85,12 +85,12 @@ def rate_distortion(studies: list[Study]) -> Drawn:
 
 def clustering_by_k(studies: list[Study]) -> Drawn:
     """Agreement of components and digits over the number of components."""
-    studies = sorted(studies, key=lambda s: s.prior.k)
+    studies = sorted(studies, key=lambda s: s.mixture.k)
     notes = unlike(studies)
     scores = {}
     for study in studies:
         found = analysis.clustering_scores(study.components.numpy(), study.y.numpy())
-        scores[study.prior.k] = found
+        scores[study.mixture.k] = found
     fig = style.figure(2.2)
     ax = fig.subplots()
     title = f"{studies[0].kind.upper()} components as clusters"
@@ -105,4 +105,4 @@ def clustering_by_k(studies: list[Study]) -> Drawn:
     ax.set_xticks(range(len(scores)), labels)
     ax.set(ylabel="score, 1 is best", ylim=(0, 1.15), title=_warned(title, notes))
     ax.legend(ncols=4, loc="upper center")
-    return fig, {str(s.prior.k): scores[s.prior.k] | s.training for s in studies}
+    return fig, {str(s.mixture.k): scores[s.mixture.k] | s.training for s in studies}

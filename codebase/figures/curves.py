@@ -42,7 +42,7 @@ def figure(scalars: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     return fig
 
 
-def _panel(ax: Axes, found) -> None:
+def _panel(ax: Axes, found: Mapping[str, Sequence[tuple[int, float]]]) -> None:
     """Curves in one panel: minibatches pale and thin, test images with dots."""
     colours = {True: iter((style.BLUE, style.GREEN)), False: iter((style.ORANGE, style.PURPLE))}
     late = []

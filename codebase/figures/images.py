@@ -29,8 +29,8 @@ def reconstructions(study: Study) -> Drawn:
     x = study.x[study.positions(2, each=True).T.flatten()]
     codes = study.encode(x)
     columns = len(x) // 2
-    rows = [t.view(2, columns, -1) for t in (x, study.decode(codes), study.draw(codes))]
-    rows = torch.stack(rows, dim=1)
+    drawn = x, study.decode(codes), study.draw(codes)
+    rows = torch.stack([t.view(2, columns, -1) for t in drawn], dim=1)
     fig = style.figure(2.35)
     ax = fig.subplots()
     names = ["input", study.mean_pixels, "sample"] * 2
@@ -41,7 +41,7 @@ def reconstructions(study: Study) -> Drawn:
 
 def components(study: Study, columns: int = 6, rows: int = 6) -> Drawn:
     """A mixture's component means, the most used ones first."""
-    k = study.prior.k
+    k = study.mixture.k
     counts = analysis.contingency(study.components.numpy(), study.y.numpy(), k=k)
     shares = counts.sum(0) / counts.sum()
     purity = counts.max(0) / counts.sum(0).clip(min=1)
@@ -50,7 +50,7 @@ def components(study: Study, columns: int = 6, rows: int = 6) -> Drawn:
     shown = order[: min(columns * rows, used)]
     texts = [f"{shares[c]:.1%}\n{counts[:, c].argmax()}: {purity[c]:.0%}" for c in shown]
     fig = style.figure(0.45 + 0.87 * -(-len(shown) // columns))
-    means = study.prior.components.mean[shown]
+    means = study.mixture.components.mean[shown]
     style.captioned(fig.subplots(), study.decode(means), columns, texts)
     covered = shares[shown].sum()
     fig.suptitle(

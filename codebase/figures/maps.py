@@ -24,10 +24,10 @@ def plane(study: Study) -> Drawn:
     ax = fig.subplots()
     _scatter(ax, z, y)
     if "mixture" in study.traits:
-        means = study.prior.components.mean.detach().cpu().numpy()
+        means = study.mixture.components.mean.detach().cpu().numpy()
         ax.plot(*means.T, "+", color="black", markersize=3, markeredgewidth=0.5)
     else:
-        centre, s = study.prior.mean.tolist(), study.prior.variance.sqrt()
+        centre, s = tuple(study.prior.mean.tolist()), study.prior.variance.sqrt()
         for n in (1, 2, 3):
             axes = (2 * n * s).tolist()
             ax.add_patch(Ellipse(centre, *axes, fill=False, linewidth=0.5, linestyle=":"))
@@ -96,14 +96,15 @@ def _scatter(ax, points, labels):
     # Thousands of points as one picture inside the SVG: as shapes they would take megabytes.
     ax.scatter(*points.T, s=2, c=colours, linewidths=0, alpha=0.7, rasterized=True)
     halo = [patheffects.withStroke(linewidth=2, foreground="white")]
-    text = {"fontsize": 9, "weight": "bold", "ha": "center", "va": "center"}
     medians = {digit: np.median(points[labels == digit], axis=0) for digit in np.unique(labels)}
     for digit in apart(medians, TEXT * np.ptp(points, axis=0).max()):
-        ax.text(*medians[digit], str(digit), path_effects=halo, **text)
-    dot = {"linestyle": "", "marker": "o", "markersize": 3.5}
-    handles = [Line2D([], [], color=style.DIGITS[d], label=str(d), **dot) for d in medians]
-    where = {"loc": "outside lower center", "ncols": len(handles)}
-    ax.figure.legend(handles=handles, handletextpad=-0.4, columnspacing=0.8, **where)
+        name = ax.text(*medians[digit], str(digit), fontsize=9, weight="bold", path_effects=halo)
+        name.set(ha="center", va="center")
+    dots = [Line2D([], [], color=style.DIGITS[d], label=str(d)) for d in medians]
+    for dot in dots:
+        dot.set(linestyle="", marker="o", markersize=3.5)
+    gaps = {"handletextpad": -0.4, "columnspacing": 0.8}
+    ax.figure.legend(handles=dots, loc="outside lower center", ncols=len(dots), **gaps)
 
 
 def apart(places: dict[int, np.ndarray], distance: float) -> list[int]:
@@ -130,10 +131,10 @@ def clustering(study: Study) -> Drawn:
         xlabel=f"the {counts.shape[1]} components in use, by commonest digit",
         ylabel="digit",
         yticks=range(len(counts)),
-        title=f"Components as clusters, K = {study.prior.k}: accuracy {scores['accuracy']:.3f},\n"
+        title=f"Components as clusters, K = {study.mixture.k}: accuracy {scores['accuracy']:.3f},\n"
         f"purity {scores['purity']:.3f}, NMI {scores['nmi']:.3f}, ARI {scores['ari']:.3f}",
     )
     if counts.shape[1] <= 20:
         ax.set_xticks(range(counts.shape[1]), [])
     fig.colorbar(image, label="share of the component's images")
-    return fig, {"k": study.prior.k, "used": counts.shape[1]} | scores
+    return fig, {"k": study.mixture.k, "used": counts.shape[1]} | scores

@@ -40,7 +40,7 @@ def chart(study: Study) -> Drawn:
         scale, costs = "log", {name: cost.clip(min=1) for name, cost in costs.items()}
     everything = np.concatenate(list(costs.values()))
     spaced = np.geomspace if scale == "log" else np.linspace
-    bins = spaced(everything.min(), everything.max(), 60)
+    bins = spaced(everything.min(), everything.max(), 60).tolist()
     fig = style.figure(2.5)
     ax = fig.subplots()
     colours = style.BLUE, style.VERMILLION, style.BLACK, style.ORANGE, style.GREEN, style.PURPLE

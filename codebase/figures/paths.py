@@ -88,7 +88,10 @@ def traversals(study: Study, most: int = 20, columns: int = 11, reach: float = 3
 
 def manifold(study: Study, n: int = 20) -> Drawn:
     """z = 2: the plane decoded at the prior's quantiles, so that equal steps are equally likely."""
-    m, v = (t.cpu() for t in (study.gaussians.mean, study.gaussians.variance))
+    gaussians = study.gaussians
+    if gaussians is None:
+        raise TypeError(f"the prior of {study.name} consists of no Gaussians")
+    m, v = (t.cpu() for t in (gaussians.mean, gaussians.variance))
     p = (torch.arange(n) + 0.5) / n
     z0, z1 = (analysis.mixture_quantiles(m[:, d], v[:, d], p) for d in (0, 1))
     codes = torch.stack(torch.meshgrid(z0, z1.flip(0), indexing="xy"), dim=-1)  # (n, n, 2)

@@ -30,8 +30,7 @@ class Study:
     Args:
         model: a latent variable model; of what it can do it is asked by its abilities.
         dataset: as `datasets.load` gives it, on the model's device.
-        name: the run's.
-        seed: of every random draw.
+        name, seed: the run's, and of every random draw.
         others: {name: uint8 (N, D)}, other datasets' test images, as outliers.
         kind: the model's name in the catalogue.
         settings: {flag: value} in which runs of one kind may differ, as the run's record has them.
@@ -49,7 +48,7 @@ class Study:
         kind: str = "",
         settings: dict | None = None,
         training: dict | None = None,
-    ):
+    ) -> None:
         self.model, self.dataset, self.name, self.seed = model, dataset, name, seed
         self.others, self.kind, self.settings = others or {}, kind, settings or {}
         self.training = training or {}
@@ -173,6 +172,13 @@ class Study:
         return self.model.prior()
 
     @property
+    def mixture(self) -> Mixture:
+        """The prior, where it is a mixture."""
+        if not isinstance(self.prior, Mixture):
+            raise TypeError(f"the prior of {self.name} is no mixture")
+        return self.prior
+
+    @property
     def gaussians(self) -> DiagonalGaussian | None:
         """What the prior is a mixture of, or is, over (K, Z) or (1, Z); None: of no Gaussians."""
         parts = self.prior.components if isinstance(self.prior, Mixture) else self.prior
@@ -184,7 +190,7 @@ class Study:
     @cached_property
     def components(self) -> torch.Tensor:
         """The component of the mixture that each test image's posterior mean prefers, (N,)."""
-        return analysis.nearest_component(self.means, self.prior).cpu()
+        return analysis.nearest_component(self.means, self.mixture).cpu()
 
     @cached_property
     def log_q(self) -> torch.Tensor:
@@ -203,8 +209,8 @@ class Study:
         """
         with self.seeded():
             parts = [self._kl_terms(part) for part in self.x.split(CHUNK)]
-        by_dimension, others = zip(*parts, strict=True)
-        others = {name: torch.cat([part[name] for part in others]).cpu() for name in others[0]}
+        by_dimension, shares = zip(*parts, strict=True)
+        others = {name: torch.cat([part[name] for part in shares]).cpu() for name in shares[0]}
         return torch.cat(by_dimension).cpu(), others
 
     def _kl_terms(self, x):
@@ -234,8 +240,8 @@ class Study:
 
     def _log_mean_weight(self, x, samples):
         # One sample at a time: so the noise does not depend on how many are asked for.
-        costs = [sum(self.model.importance_terms(x, 1)) for _ in range(samples)]  # (1 or Y, B)
-        return ut.log_mean_exp(-torch.cat(costs), dim=0)  # labels weigh 1/Y
+        terms = (self.model.importance_terms(x, 1) for _ in range(samples))  # (1 or Y, B) each
+        return ut.log_mean_exp(-torch.cat([kl + rec for kl, rec in terms]), dim=0)  # y weigh 1/Y
 
     @cached_property
     def likelihoods(self) -> tuple[torch.Tensor, torch.Tensor]:

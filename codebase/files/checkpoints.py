@@ -3,18 +3,25 @@
 import copy
 import io
 import pickle
+import re
+import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from codebase.errors import UserError
 from codebase.files import disk
+from codebase.files.kinds import kind_of
+from codebase.files.weights import weights_of
 
 ROOT = Path("checkpoints")
+REMARKS = "Detected pickle protocol", "'torch.load' received a zip file"  # torch's
 
 
-def save(path, content):
+def save(path: Path, content: Any) -> None:
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
     buffer = io.BytesIO()  # torch may turn a failed write into an error that says nothing of it
     torch.save(_own(content), buffer)
@@ -35,7 +42,7 @@ def _own(content):
     return content
 
 
-def load(path, device=None):
+def load(path: str | Path, device: torch.device | str | None = None) -> Any:
     """Reads what `save` wrote, onto the CPU by default; runs no code that the file may carry.
 
     Raises:
@@ -45,20 +52,28 @@ def load(path, device=None):
     path = Path(path)
     try:
         _check_sums(path)
-        return torch.load(path, map_location=device or "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            for remark in REMARKS:  # on formats that are refused, with the reason
+                warnings.filterwarnings("ignore", remark)
+            return torch.load(path, map_location=device or "cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"There is no checkpoint {path}.{others(path)}") from None
     except Exception as error:  # what a broken pickle raises is no one's contract
-        raise UserError(f"{path} is not loaded: {_reason(error)}.{others(path)}") from error
+        reason = _reason(error, path)
+        raise UserError(f"{path} is not loaded: {reason}.{others(path)}") from error
 
 
-def _reason(error):
-    if isinstance(error, pickle.UnpicklingError):  # torch's own words fill a page
-        if "nsupported" in str(error):
-            return "it holds more than plain tensors and might run code"
-        return "it is damaged or no checkpoint"
+def _reason(error, path):
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be read ({error.strerror})"
+    if kind := kind_of(path):
+        return f"it is {kind}"
+    if isinstance(error, pickle.UnpicklingError):  # torch's own words fill a page
+        if "nsupported" in str(error):
+            what = re.search(r"GLOBAL ([\w.]+)", str(error))
+            more = f" ({what[1]})" if what else ""
+            return f"it holds more than plain tensors{more} and might run code"
+        return "it is damaged or no checkpoint"
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return f"it is damaged or no checkpoint ({first.rstrip('. ')})"
 
@@ -72,7 +87,7 @@ def _check_sums(path):
             raise ValueError(f"the checksum of its part {damaged} is wrong")
 
 
-def others(path):
+def others(path: Path) -> str:
     """Names the checkpoints beside that one, and the flag that takes one; "" if there is none."""
     names = sorted(p.name for p in path.parent.glob("model-*.pt") if p.name != path.name)
     if not names:
@@ -80,18 +95,23 @@ def others(path):
     return f" That folder also holds {', '.join(names)} (--train 0 --iter_max N evaluates one)."
 
 
-def load_weights(model, path, device=None):
+def load_weights(
+    model: nn.Module, path: str | Path, device: torch.device | str | None = None
+) -> None:
     """Loads a state_dict from path into the model; every key and shape must match.
+
+    Out of the usual wrappers and without the usual prefixes (see `weights_of`).
 
     Raises:
         UserError: as `load`, and when keys are missing, unknown or misshapen, or a value is
             not finite. The model is then as before.
     """
-    found, path = load(path, device), Path(path)
+    path = Path(path)
+    found = weights_of(load(path, device), path, model.state_dict().keys())
     fill(model, found, path, others(path))
 
 
-def fill(model, found, path, advice=""):
+def fill(model: nn.Module, found: Any, path: Path, advice: str = "") -> None:
     """Loads a state_dict that was found in path, once all of it fits.
 
     Raises:
@@ -111,7 +131,7 @@ def fill(model, found, path, advice=""):
     model.load_state_dict(dict(found))
 
 
-def misfit(found, expected):
+def misfit(found: torch.Tensor, expected: torch.Tensor) -> str | None:
     """What keeps one tensor from taking another's place, in words; None if nothing does."""
     if found.layout != torch.strided or found.is_nested or found.is_meta:
         return "is no plain tensor"
@@ -124,6 +144,6 @@ def misfit(found, expected):
     return None
 
 
-def model_path(name, global_step):
+def model_path(name: str, global_step: int) -> Path:
     """checkpoints/‹name›/model-‹step:05d›.pt"""
     return ROOT / name / f"model-{global_step:05d}.pt"

@@ -4,7 +4,9 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from codebase.errors import UserError
 
@@ -12,7 +14,7 @@ UNFINISHED = ".tmp"  # ends the name of a file that is being written
 
 
 @contextlib.contextmanager
-def atomic(path):
+def atomic(path: str | Path) -> Iterator[IO[bytes]]:
     """Gives a binary file to write to; `path` holds its content once the block ends, or stays.
 
     The folder has to be there: one that is deleted under a run is not made again in silence.
@@ -38,8 +40,15 @@ def atomic(path):
             raise
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written: {error.strerror or error}. What was saved before is intact."
+            f"{path} cannot be written: {error.strerror or error}. {what_is_left(path.parent)}"
         ) from error
+
+
+def what_is_left(folder: Path) -> str:
+    """A sentence on what was saved in a folder that a file cannot be written to."""
+    if folder.is_dir():
+        return "What was saved before is intact."
+    return f"{folder} is gone: since it was made, somebody has deleted or moved it."
 
 
 def _umask():
@@ -48,13 +57,13 @@ def _umask():
     return umask
 
 
-def sweep(folder):
+def sweep(folder: str | Path) -> None:
     """Deletes what a process killed in the middle of `atomic` left in a folder of nobody else's."""
     for path in Path(folder).glob(f".*{UNFINISHED}"):
         path.unlink()
 
 
-def make_folder(path):
+def make_folder(path: Path) -> None:
     """Makes a folder and those above it, if they are not there.
 
     Raises:

@@ -2,10 +2,18 @@
 
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from codebase.errors import UserError
 from codebase.files import disk
+
+if TYPE_CHECKING:
+    import torch
+    from torch.utils.tensorboard import SummaryWriter
+
+Writer: TypeAlias = "SummaryWriter | Log | None"
 
 ROOT = Path("logs")
 # Charts of several curves, for the CUSTOM SCALARS dashboard: {section: {title: regular expression
@@ -19,14 +27,14 @@ BOUND = {
 CLASSIFIER = {"Classifier": {"accuracy: minibatch, test set": r"(class/acc|test/accuracy)$"}}
 
 
-def log_summaries(writer, summaries, global_step):
+def log_summaries(writer: Writer, summaries: Mapping[str, Any], global_step: int) -> None:
     """Writes one scalar per tag; a writer of None writes nothing."""
     if writer is not None:
         for tag, value in summaries.items():
             writer.add_scalar(tag, value, global_step)
 
 
-def delete(name):
+def delete(name: str) -> None:
     """Deletes logs/‹name› if it is there.
 
     Raises:
@@ -35,7 +43,7 @@ def delete(name):
     disk.delete(ROOT / name)
 
 
-def scalars(name):
+def scalars(name: str) -> dict[str, list[tuple[int, float]]]:
     """What logs/‹name› holds, without what a stretch that was lost had logged.
 
     Returns:
@@ -49,7 +57,7 @@ def scalars(name):
     return {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in log.Tags()["scalars"]}
 
 
-def plain_writer(path, **options):
+def plain_writer(path: Path, **options: Any) -> "SummaryWriter":
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(path), **options)
@@ -63,12 +71,12 @@ class Log:
         purge_step: what the log holds from this step on, of a stretch that was lost, is hidden.
     """
 
-    def __init__(self, name, purge_step=None):
+    def __init__(self, name: str, purge_step: int | None = None) -> None:
         self.path, self._laid_out = ROOT / name, False
         threading.excepthook = _leave_to_the_caller
         self._writer = self._guarded(plain_writer)(self.path, purge_step=purge_step)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return self._guarded(getattr(self._writer, name))
 
     def _guarded(self, method):
@@ -78,12 +86,12 @@ class Log:
             except OSError as error:
                 raise UserError(
                     f"The log {self.path} cannot be written: {error.strerror or error}. "
-                    "What was saved before is intact."
+                    f"{disk.what_is_left(self.path)}"
                 ) from error
 
         return call
 
-    def lay_out(self, layout):
+    def lay_out(self, layout: Mapping[str, Mapping[str, str]]) -> None:
         """Puts several curves into one chart: BOUND, CLASSIFIER or both, merged."""
         if not self._laid_out:  # once a process: the dashboard takes the first
             self.add_custom_scalars(
@@ -94,7 +102,9 @@ class Log:
             )
             self._laid_out = True
 
-    def add_latents(self, means, x, y, step):
+    def add_latents(
+        self, means: "torch.Tensor", x: "torch.Tensor", y: "torch.Tensor | None", step: int
+    ) -> None:
         """Logs posterior means for the projector, each with its image and its label.
 
         Args:
@@ -107,7 +117,9 @@ class Log:
         labels = None if y is None else y.tolist()
         self.add_embedding(means, labels, pictures, step, tag="posterior_mean")
 
-    def add_results(self, flags, metrics, step):
+    def add_results(
+        self, flags: Mapping[str, Any], metrics: Mapping[str, float], step: int
+    ) -> None:
         """Logs a run's hyperparameters and its final numbers, final_‹group›/‹name›."""
         from torch.utils.tensorboard.summary import hparams
 

@@ -1,18 +1,20 @@
 """JSON files: written whole or not at all, and read without trusting them."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from codebase.errors import UserError
 from codebase.files import disk
 
 
-def write(path, content):
+def write(path: Path, content: Any) -> None:
     """Writes an object to a JSON file, atomically."""
     with disk.atomic(path) as file:
         file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
-def read(path, advice=""):
+def read(path: Path, advice: str = "") -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:

@@ -1,14 +1,24 @@
 """The seam for models that know only the assignment: a solution in the place of our three files."""
 
+from typing import Any
+
+import torch
+from torch import nn
 from torch.nn import Sequential, Sigmoid, Softmax
 
 from codebase import utils as ut
-from codebase.models.base import LatentVariableModel, Model
-from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian, Mixture
+from codebase.models.base import LatentVariableModel, Loss, Model
+from codebase.models.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    Distribution,
+    Mixture,
+)
 from codebase.models.semisupervised import SemiSupervisedModel
 
 
-def adapted(model):
+def adapted(model: nn.Module) -> Model:
     """The model itself if it is of this house; otherwise one that asks it for what it knows.
 
     Args:
@@ -25,10 +35,10 @@ def adapted(model):
     return GMVAE(model, sizes) if "z_pre" in sizes else VAE(model, sizes)
 
 
-class _Adapter:
+class _Adapter(Model):
     """What all pass on: weights, loss and attributes stay the model's own."""
 
-    def __init__(self, model):
+    def __init__(self, model: Any) -> None:
         super().__init__(model.name)
         self.model = model
 
@@ -45,11 +55,11 @@ class _Adapter:
     def load_state_dict(self, *args, **kwargs):
         return self.model.load_state_dict(*args, **kwargs)
 
-    def loss(self, *batch):
+    def loss(self, *batch: torch.Tensor) -> Loss:
         return self.model.loss(*batch)
 
 
-class Stranger(_Adapter, Model):
+class Stranger(_Adapter):
     """A model of another kind, that can be trained."""
 
 
@@ -60,11 +70,11 @@ class _Contract(_Adapter):
     house, so that a solution need not have more than loss and bounds.
     """
 
-    def __init__(self, model, sizes):
+    def __init__(self, model: Any, sizes: dict[str, int]) -> None:
         super().__init__(model)
         self.z_dim = sizes["enc.net.4.bias"] // 2
 
-    def networks(self):
+    def networks(self) -> dict[str, Sequential]:
         nets = {
             "encoder": self.model.enc.net,
             "decoder": Sequential(*self.model.dec.net, Sigmoid()),
@@ -73,28 +83,30 @@ class _Contract(_Adapter):
             nets["classifier"] = Sequential(*self.model.cls.net, Softmax(-1))
         return nets
 
-    def negative_elbo_bound(self, x):
+    def negative_elbo_bound(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return self.model.negative_elbo_bound(x)
 
     @property
-    def z_prior(self):
+    def z_prior(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The prior's mean and variance, (1,) each."""
         return self.model.z_prior_m, self.model.z_prior_v
 
-    def prior(self):
+    def prior(self) -> Distribution:
         return DiagonalGaussian(*(t.detach().expand(self.z_dim) for t in self.z_prior))
 
 
 class VAE(_Contract, LatentVariableModel):
     """A solution's VAE."""
 
-    def negative_iwae_bound(self, x, iw):
+    def negative_iwae_bound(
+        self, x: torch.Tensor, iw: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return self.model.negative_iwae_bound(x, iw)
 
-    def posterior(self, x):
+    def posterior(self, x: torch.Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(*self.model.enc(x))
 
-    def likelihood(self, z):
+    def likelihood(self, z: torch.Tensor) -> Bernoulli:
         return Bernoulli(self.model.dec(z))
 
 
@@ -102,11 +114,11 @@ class GMVAE(VAE):
     """A solution's GMVAE."""
 
     @property
-    def z_prior(self):
+    def z_prior(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The components' means and variances, (1, K, Z) each."""
         return ut.gaussian_parameters(self.model.z_pre, dim=1)
 
-    def prior(self):
+    def prior(self) -> Mixture:
         m, v = self.z_prior
         return Mixture(DiagonalGaussian(m[0], v[0]))
 
@@ -114,15 +126,15 @@ class GMVAE(VAE):
 class SSVAE(_Contract, SemiSupervisedModel):
     """A solution's SSVAE; the assignment asks it for no IWAE bound, which is this house's."""
 
-    def __init__(self, model, sizes):
+    def __init__(self, model: Any, sizes: dict[str, int]) -> None:
         super().__init__(model, sizes)
         self.gen_weight, self.y_dim = model.gen_weight, sizes["cls.net.4.bias"]
 
-    def posterior(self, x, y):
+    def posterior(self, x: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
         return DiagonalGaussian(*self.model.enc(x, y))
 
-    def likelihood(self, z, y):
+    def likelihood(self, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
         return Bernoulli(self.model.dec(z, y))
 
-    def label_posterior(self, x):
+    def label_posterior(self, x: torch.Tensor) -> Categorical:
         return Categorical(self.model.cls(x))

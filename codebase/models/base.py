@@ -5,15 +5,18 @@ of that file (see adapter.py).
 """
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from codebase import utils as ut
-from codebase.models.distributions import sample_and_kl
+from codebase.models.distributions import Categorical, Distribution, sample_and_kl
 
 CHUNK = 1_000  # images decoded at once by the IWAE bound: 3 MB of logits, 20 MB of mixture terms
+
+Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]  # to be minimized, and {tag: scalar} to log
 
 
 @dataclass(frozen=True)
@@ -46,26 +49,35 @@ class Model(nn.Module, abc.ABC):
         z_dim, y_dim: latent dimensions and labels, 0 where there are none.
     """
 
+    name: str
     abilities = Abilities()
-    z_dim = y_dim = 0
+    steps_taken: torch.Tensor
+    z_dim: int = 0
+    y_dim: int = 0
+    # Methods of those with bounds, a classifier, labels: see the classes that have them.
+    negative_elbo_bound: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    negative_iwae_bound: Callable[[torch.Tensor, int], tuple[torch.Tensor, ...]]
+    label_posterior: Callable[[torch.Tensor], Categorical]
+    labels: Callable[[torch.Tensor], torch.Tensor]
+    sample_y: Callable[[int], torch.Tensor]
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         self.register_buffer("steps_taken", torch.zeros((), dtype=torch.int64), persistent=False)
 
     @abc.abstractmethod
-    def loss(self, *batch):
+    def loss(self, *batch: torch.Tensor) -> Loss:
         """What a training step minimizes, a scalar, and {tag: scalar} to log.
 
         A model of several players is asked for each of them, `loss(*batch, player=name)`.
         """
 
-    def players(self):
+    def players(self) -> dict[str, list[nn.Parameter]]:
         """{name: parameters} of those that train against or beside each other; most have one."""
         return {"model": [p for p in self.parameters() if p.requires_grad]}
 
-    def networks(self):
+    def networks(self) -> dict[str, nn.Sequential]:
         """Those of its networks that are plain MLPs, for programs that know no PyTorch.
 
         Returns:
@@ -76,11 +88,11 @@ class Model(nn.Module, abc.ABC):
         """
         return {}
 
-    def advance(self):
+    def advance(self) -> None:
         """Counts a training step."""
         self.steps_taken.add_(1)
 
-    def allow_data_dependent_shapes(self):
+    def allow_data_dependent_shapes(self) -> None:
         """Says that neither a CUDA graph nor a stack of models needs every step's sizes alike."""
 
 
@@ -98,25 +110,25 @@ class LatentVariableModel(Model):
     beta = 1.0
 
     @abc.abstractmethod
-    def prior(self):
+    def prior(self) -> Distribution:
         """p(z), a distribution over (Z,)."""
 
     @abc.abstractmethod
-    def posterior(self, x):
+    def posterior(self, x: torch.Tensor, *y: torch.Tensor) -> Distribution:
         """q(z|x), a distribution over (B, Z), of images x (B, D)."""
 
     @abc.abstractmethod
-    def likelihood(self, z):
+    def likelihood(self, z: torch.Tensor, *y: torch.Tensor) -> Distribution:
         """p(x|z), a distribution over (…, B, D), of latents z (…, B, Z)."""
 
     # Bounds
 
-    def negative_elbo_terms(self, x):
+    def negative_elbo_terms(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(kl, rec) of each image, (B,) each, with one sample z ~ q(z|x)."""
         z, kl_z = sample_and_kl(self.posterior(x), self.prior())
         return kl_z, -self.likelihood(z).log_prob(x)
 
-    def negative_elbo_bound(self, x):
+    def negative_elbo_bound(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """−ELBO(x) = KL(q(z|x) ‖ p(z)) − E_q[log p(x|z)], with one sample z ~ q(z|x).
 
         Args:
@@ -127,7 +139,9 @@ class LatentVariableModel(Model):
         kl_z, rec = (term.mean() for term in self.negative_elbo_terms(x))
         return kl_z + rec, kl_z, rec
 
-    def importance_terms(self, x, samples, *y):
+    def importance_terms(
+        self, x: torch.Tensor, samples: int, *y: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """(kl, rec) of M samples z_i ~ q(z|x) of each image: log q(z_i|x)/p(z_i), −log p(x|z_i).
 
         The log importance weights are −(kl + rec). Without gradients the memory does not grow with
@@ -153,7 +167,9 @@ class LatentVariableModel(Model):
             rec[part] = -self.likelihood(z[part], *y).log_prob(x)
         return kl_z, rec
 
-    def negative_iwae_bound(self, x, iw):
+    def negative_iwae_bound(
+        self, x: torch.Tensor, iw: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """−log 1/M Σ_i w_i,  w_i = p(x, z_i) / q(z_i|x),  z_i ~ q(z|x)  (Burda et al., 2016).
 
         Args:
@@ -171,7 +187,7 @@ class LatentVariableModel(Model):
         niwae = -ut.log_mean_exp(-(kl_z + rec), dim=0)
         return niwae.mean(), kl_z.mean(), rec.mean()
 
-    def loss(self, x):
+    def loss(self, x: torch.Tensor) -> Loss:
         """rec + β·kl, to be minimized, and the summaries to log.
 
         Args:
@@ -183,24 +199,24 @@ class LatentVariableModel(Model):
 
     # Sampling
 
-    def sample_z(self, batch):
+    def sample_z(self, batch: int) -> torch.Tensor:
         """Latents from the prior, (batch, Z)."""
         if batch < 1:
             raise ValueError(f"batch must be at least 1, got {batch}")
         return self.prior().rsample((batch,))
 
-    def compute_sigmoid_given(self, z, *y):
+    def compute_sigmoid_given(self, z: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
         """Mean pixels E[x|z], of binary ones their probabilities: (…, Z) → (…, D)."""
         return self.likelihood(z, *y).mean
 
-    def sample_x_given(self, z, *y):
+    def sample_x_given(self, z: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
         """Images from p(x|z): (…, Z) → (…, D)."""
         return self.likelihood(z, *y).sample()
 
-    def sample_sigmoid(self, batch):
+    def sample_sigmoid(self, batch: int) -> torch.Tensor:
         """Mean pixels at latents from the prior, (batch, D)."""
         return self.compute_sigmoid_given(self.sample_z(batch))
 
-    def sample_x(self, batch):
+    def sample_x(self, batch: int) -> torch.Tensor:
         """Images from the model, (batch, D)."""
         return self.sample_x_given(self.sample_z(batch))

@@ -7,13 +7,18 @@ latent dimensions, D pixels, K components, Y labels, … whatever stands before.
 
 import abc
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
 
 from codebase import utils as ut
 
-_FORMULAS = {}  # {(type of q, type of p): their KL in closed form}
+Formula = Callable[[Any, Any], torch.Tensor]  # of q and p
+
+# {(type of q, type of p): their KL in closed form}
+_FORMULAS: dict[tuple[type, type], Formula] = {}
 
 
 class Distribution(abc.ABC):
@@ -23,20 +28,30 @@ class Distribution(abc.ABC):
     `rsample_and_log_prob`; and `mean` and `variance` if it knows them.
     """
 
+    if TYPE_CHECKING:  # said to readers only: a subclass may have them as attributes too
+
+        @property
+        def mean(self) -> torch.Tensor: ...
+
+        @property
+        def variance(self) -> torch.Tensor: ...
+
     @abc.abstractmethod
-    def rsample(self, shape=()):
+    def rsample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
         """Samples that carry gradients, (*shape, …)."""
 
     @abc.abstractmethod
-    def log_prob(self, value):
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Log density, the last dimension summed: (…, N) → (…)."""
 
-    def rsample_and_log_prob(self, shape=()):
+    def rsample_and_log_prob(
+        self, shape: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Samples and their log density, by one pass where that costs less than two."""
         value = self.rsample(shape)
         return value, self.log_prob(value)
 
-    def sample(self, shape=()):
+    def sample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
         """Samples without gradients, (*shape, …)."""
         with torch.no_grad():
             return self.rsample(shape)
@@ -49,25 +64,25 @@ class DiagonalGaussian(Distribution):
         m, v: mean and variance (not standard deviation), (…, N) each.
     """
 
-    def __init__(self, m, v):
+    def __init__(self, m: torch.Tensor, v: torch.Tensor) -> None:
         self.m, self.v = m, v
 
     @property
-    def mean(self):
+    def mean(self) -> torch.Tensor:
         """(…, N)."""
         return self.m
 
     @property
-    def variance(self):
+    def variance(self) -> torch.Tensor:
         """(…, N)."""
         return self.v
 
-    def rsample(self, shape=()):
+    def rsample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
         """m + √v · ε, ε ~ N(0, I) from torch's global generator: (*shape, …, N)."""
         m, v = (t.expand(*shape, *t.shape) if shape else t for t in (self.m, self.v))
         return ut.sample_gaussian(m, v)
 
-    def log_prob(self, value):
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Σ_n log N(value_n; m_n, v_n): (…, N) → (…)."""
         return ut.log_normal(value, self.m, self.v)
 
@@ -79,22 +94,22 @@ class Mixture(Distribution):
         components: a distribution over (K, Z), one component a row.
     """
 
-    def __init__(self, components):
+    def __init__(self, components: Distribution) -> None:
         self.components = components
         self.k = len(components.mean)
 
     @property
-    def mean(self):
+    def mean(self) -> torch.Tensor:
         """(Z,)."""
         return self.components.mean.mean(0)
 
     @property
-    def variance(self):
+    def variance(self) -> torch.Tensor:
         """Of each dimension, (Z,): the mean of the variances and the variance of the means."""
         parts = self.components
         return parts.variance.mean(0) + parts.mean.var(0, correction=0)
 
-    def rsample(self, shape=()):
+    def rsample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
         """A component for each sample, uniformly, then a draw from it: (*shape, Z)."""
         of_each = torch.randint(self.k, shape, device=self.components.mean.device)
         if isinstance(self.components, DiagonalGaussian):
@@ -103,14 +118,14 @@ class Mixture(Distribution):
         at = of_each[..., None, None].expand(*shape, 1, every.shape[-1])
         return every.gather(-2, at).squeeze(-2)
 
-    def log_prob(self, value):
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """log 1/K Σ_k p_k(value): (…, Z) → (…)."""
         if isinstance(self.components, DiagonalGaussian):
             m, v = (t.unsqueeze(0) for t in (self.components.m, self.components.v))
             return ut.log_normal_mixture(value.flatten(0, -2), m, v).view(value.shape[:-1])
         return ut.log_mean_exp(self.log_prob_by_component(value), dim=-1)
 
-    def log_prob_by_component(self, value):
+    def log_prob_by_component(self, value: torch.Tensor) -> torch.Tensor:
         """log p_k(value): (…, Z) → (…, K)."""
         return self.components.log_prob(value.unsqueeze(-2))
 
@@ -122,26 +137,26 @@ class Bernoulli(Distribution):
         logits: log odds, (…, D).
     """
 
-    def __init__(self, logits):
+    def __init__(self, logits: torch.Tensor) -> None:
         self.logits = logits
 
     @property
-    def mean(self):
+    def mean(self) -> torch.Tensor:
         """Probability that each pixel is 1, (…, D)."""
         return torch.sigmoid(self.logits)
 
-    def rsample(self, shape=()):
+    def rsample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
         """Pixels in {0, 1}, (*shape, …, D); no gradient passes a draw of bits."""
         mean = self.mean
         return torch.bernoulli(mean.expand(*shape, *mean.shape))
 
-    def log_prob(self, value):
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Σ_d log Bernoulli(value_d; σ(logits_d)): (…, D) in {0, 1} → (…)."""
         if value.shape != self.logits.shape:  # a solution's function may not broadcast
             value = value.expand_as(self.logits)
         return ut.log_bernoulli_with_logits(value, self.logits)
 
-    def entropy(self):
+    def entropy(self) -> torch.Tensor:
         """Σ_d H(x_d), in nats, (…): 0 where every pixel is certain, D log 2 where none is."""
         on, off = F.logsigmoid(self.logits), F.logsigmoid(-self.logits)
         return -(on.exp() * on + off.exp() * off).sum(-1)
@@ -156,25 +171,25 @@ class Categorical:
         log_probs, probs: log probabilities and probabilities, (…, Y).
     """
 
-    def __init__(self, logits):
+    def __init__(self, logits: torch.Tensor) -> None:
         self.logits = logits
         self.log_probs = F.log_softmax(logits, dim=-1)
         self.probs = self.log_probs.exp()
 
     @property
-    def mode(self):
+    def mode(self) -> torch.Tensor:
         """The likeliest label, (…)."""
         return self.logits.argmax(-1)
 
-    def kl_to_uniform(self):
+    def kl_to_uniform(self) -> torch.Tensor:
         """KL to 1/Y for each label, (…)."""
         return ut.kl_cat(self.probs, self.log_probs, -math.log(self.logits.shape[-1]))
 
 
-def closed_form(q, p):
+def closed_form(q: type, p: type) -> Callable[[Formula], Formula]:
     """Registers a function of q and p as the KL of a pair of types."""
 
-    def register(formula):
+    def register(formula: Formula) -> Formula:
         _FORMULAS[q, p] = formula
         return formula
 
@@ -182,11 +197,13 @@ def closed_form(q, p):
 
 
 @closed_form(DiagonalGaussian, DiagonalGaussian)
-def _kl_of_gaussians(q, p):
+def _kl_of_gaussians(q: DiagonalGaussian, p: DiagonalGaussian) -> torch.Tensor:
     return ut.kl_normal(q.m, q.v, p.m, p.v)
 
 
-def kl(q, p, z, log_q=None):
+def kl(
+    q: Distribution, p: Distribution, z: torch.Tensor, log_q: torch.Tensor | None = None
+) -> torch.Tensor:
     """KL(q ‖ p), (…): exact where the pair has a formula, else unbiased, log q(z) − log p(z).
 
     Args:
@@ -198,7 +215,7 @@ def kl(q, p, z, log_q=None):
     return (q.log_prob(z) if log_q is None else log_q) - p.log_prob(z)
 
 
-def sample_and_kl(q, p):
+def sample_and_kl(q: Distribution, p: Distribution) -> tuple[torch.Tensor, torch.Tensor]:
     """A sample z ~ q, (…, Z), and KL(q ‖ p) as `kl` gives it, (…)."""
     if (type(q), type(p)) in _FORMULAS:
         z = q.rsample()

@@ -22,13 +22,15 @@ class GMVAE(VAE):
         ValueError: k < 1, and as for the VAE.
     """
 
-    def __init__(self, nn="v1", z_dim=2, k=500, name="gmvae", beta=1.0):
+    def __init__(
+        self, nn: str = "v1", z_dim: int = 2, k: int = 500, name: str = "gmvae", beta: float = 1.0
+    ) -> None:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         self.k = k
         super().__init__(nn, name, z_dim, beta)
 
-    def _init_prior(self):
+    def _init_prior(self) -> None:
         self.z_pre = nn.Parameter(
             torch.randn(1, 2 * self.k, self.z_dim) / (self.k * self.z_dim) ** 0.5
         )
@@ -36,10 +38,10 @@ class GMVAE(VAE):
         self.pi = nn.Parameter(torch.ones(self.k) / self.k, requires_grad=False)
 
     @property
-    def z_prior(self):
+    def z_prior(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The components' means and variances, (1, K, Z) each."""
         return ut.gaussian_parameters(self.z_pre, dim=1)
 
-    def prior(self):
+    def prior(self) -> Mixture:
         """p(z), a `Mixture` over (Z,)."""
         return Mixture(DiagonalGaussian(*(t.squeeze(0) for t in self.z_prior)))

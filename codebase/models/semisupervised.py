@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from codebase.models.base import Abilities, LatentVariableModel
-from codebase.models.distributions import sample_and_kl
+from codebase.models.distributions import Categorical, sample_and_kl
 
 
 class SemiSupervisedModel(LatentVariableModel):
@@ -20,30 +20,32 @@ class SemiSupervisedModel(LatentVariableModel):
         gen_weight: weight of the mean −ELBO in the loss.
     """
 
-    gen_weight = 1
+    gen_weight: float = 1
     prune = False
 
     @property
-    def abilities(self):
+    def abilities(self) -> Abilities:
         """Where the generative terms do not weigh, the classifier alone is trained."""
         if self.gen_weight == 0:
             return Abilities(classifier=True)
         return Abilities(bounds=True, reconstructions=True, samples=True, classifier=True)
 
     @abc.abstractmethod
-    def label_posterior(self, x):
+    def label_posterior(self, x: torch.Tensor) -> Categorical:
         """q(y|x), a `Categorical` over (B, Y)."""
 
-    def allow_data_dependent_shapes(self):
+    def allow_data_dependent_shapes(self) -> None:
         self.prune = True
 
-    def labels(self, like):
+    def labels(self, like: torch.Tensor) -> torch.Tensor:
         """Every label, one-hot, outermost, to meet every image: (Y, 1, Y)."""
         return torch.eye(self.y_dim, dtype=like.dtype, device=like.device).unsqueeze(1)
 
     # Bounds
 
-    def negative_elbo_terms_given(self, x, y):
+    def negative_elbo_terms_given(
+        self, x: torch.Tensor, y: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """(kl_z, rec) of each image with its label known, one sample z ~ q(z|x, y).
 
         Args:
@@ -55,14 +57,14 @@ class SemiSupervisedModel(LatentVariableModel):
         z, kl_z = sample_and_kl(self.posterior(x, y), self.prior())
         return kl_z, -self.likelihood(z, y).log_prob(x)
 
-    def negative_elbo_terms(self, x):
+    def negative_elbo_terms(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(kl_z, kl_y, rec) of each image, (B,) each, the label summed out."""
         label = self.label_posterior(x)
         q = label.probs  # (B, Y)
         kl_z, rec = self._terms_by_label(x, q)  # (B, Y)
         return (q * kl_z).sum(-1), label.kl_to_uniform(), (q * rec).sum(-1)
 
-    def _terms_by_label(self, x, q):
+    def _terms_by_label(self, x: torch.Tensor, q: torch.Tensor) -> list[torch.Tensor]:
         """(kl_z, rec) of each image with each label, (B, Y) each; 0 for a label that is pruned."""
         if self.prune:
             pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
@@ -73,7 +75,7 @@ class SemiSupervisedModel(LatentVariableModel):
                 return [torch.zeros_like(q).index_put((*pairs.T,), t[: len(pairs)]) for t in terms]
         return [term.T for term in self.negative_elbo_terms_given(x, self.labels(x))]  # (Y, B)
 
-    def negative_elbo_bound(self, x):
+    def negative_elbo_bound(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.
 
         Args:
@@ -84,22 +86,22 @@ class SemiSupervisedModel(LatentVariableModel):
         kl_z, kl_y, rec = (term.mean() for term in self.negative_elbo_terms(x))
         return kl_z + kl_y + rec, kl_z, kl_y, rec
 
-    def importance_terms(self, x, samples):
+    def importance_terms(self, x: torch.Tensor, samples: int) -> tuple[torch.Tensor, ...]:
         """As for any model, of M samples for each label, which the prior weighs alike: (M·Y, B)."""
         terms = super().importance_terms(x, samples, self.labels(x))  # (M, Y, B)
         return tuple(term.flatten(0, 1) for term in terms)
 
     # Sampling
 
-    def sample_y(self, batch):
+    def sample_y(self, batch: int) -> torch.Tensor:
         """Labels from the prior, one-hot (batch, Y)."""
         y = torch.randint(self.y_dim, (batch,), device=self.steps_taken.device)
         return F.one_hot(y, self.y_dim).float()
 
-    def sample_sigmoid(self, batch):
+    def sample_sigmoid(self, batch: int) -> torch.Tensor:
         """Mean pixels at z and y from their priors, (batch, D)."""
         return self.compute_sigmoid_given(self.sample_z(batch), self.sample_y(batch))
 
-    def sample_x(self, batch):
+    def sample_x(self, batch: int) -> torch.Tensor:
         """Images from the model, (batch, D)."""
         return self.sample_x_given(self.sample_z(batch), self.sample_y(batch))

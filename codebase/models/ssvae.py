@@ -2,10 +2,12 @@
 
 import math
 
+import torch
 from torch.nn import Sequential, Sigmoid, Softmax
 from torch.nn import functional as F
 
 from codebase.models import nns
+from codebase.models.base import Loss
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian
 from codebase.models.priors import StandardNormalPrior
 from codebase.models.semisupervised import SemiSupervisedModel
@@ -40,16 +42,16 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
 
     def __init__(
         self,
-        nn="v1",
-        name="ssvae",
-        gen_weight=1,
-        class_weight=100,
+        nn: str = "v1",
+        name: str = "ssvae",
+        gen_weight: float = 1,
+        class_weight: float = 100,
         *,
-        z_dim=64,
-        y_dim=10,
-        labeled_elbo=False,
-        prune=False,
-    ):
+        z_dim: int = 64,
+        y_dim: int = 10,
+        labeled_elbo: bool = False,
+        prune: bool = False,
+    ) -> None:
         if not (gen_weight >= 0 and class_weight >= 0):
             raise ValueError(
                 f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
@@ -58,25 +60,25 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
         self.z_dim, self.y_dim = z_dim, y_dim
         self.gen_weight, self.class_weight = gen_weight, class_weight
         self.labeled_elbo, self.prune = labeled_elbo, prune
-        networks = getattr(nns, nn)
-        self.enc = networks.Encoder(z_dim, y_dim)
-        self.dec = networks.Decoder(z_dim, y_dim)
-        self.cls = networks.Classifier(y_dim)
+        networks = nns.version(nn)
+        self.enc: nns.v1.Encoder = networks.Encoder(z_dim, y_dim)
+        self.dec: nns.v1.Decoder = networks.Decoder(z_dim, y_dim)
+        self.cls: nns.v1.Classifier = networks.Classifier(y_dim)
         self._init_prior()
 
-    def posterior(self, x, y):
+    def posterior(self, x: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
         """q(z|x, y): (B, 784), one-hot (…, B or 1, Y) → a `DiagonalGaussian` over (…, B, Z)."""
         return DiagonalGaussian(*self.enc(x, y))
 
-    def likelihood(self, z, y):
+    def likelihood(self, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
         """p(x|z, y): (…, B, Z), one-hot (…, B or 1, Y) → a `Bernoulli` over (…, B, 784)."""
         return Bernoulli(self.dec(z, y))
 
-    def label_posterior(self, x):
+    def label_posterior(self, x: torch.Tensor) -> Categorical:
         """q(y|x): (B, 784) → a `Categorical` over (B, Y)."""
         return Categorical(self.cls(x))
 
-    def networks(self):
+    def networks(self) -> dict[str, Sequential]:
         """Encoder, decoder and classifier, the last two with the probabilities as outputs."""
         return {
             "encoder": self.enc.net,
@@ -84,7 +86,7 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
             "classifier": Sequential(*self.cls.net, Softmax(-1)),
         }
 
-    def negative_elbo_bound_given(self, x, y):
+    def negative_elbo_bound_given(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """−ELBO(x, y) = KL(q(z|x, y) ‖ p(z)) − E_q[log p(x|z, y)] − log p(y), a scalar.
 
         Args:
@@ -94,14 +96,14 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
         kl_z, rec = self.negative_elbo_terms_given(x, y)
         return (kl_z + rec).mean() + math.log(self.y_dim)
 
-    def classification_cross_entropy(self, x, y):
+    def classification_cross_entropy(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """−log q(y|x), averaged over the batch: (B, 784), one-hot (B, Y) → a scalar."""
         logits = self.cls(x)
         if y.shape != logits.shape:
             raise ValueError(f"y must have shape {tuple(logits.shape)}, got {tuple(y.shape)}")
         return F.cross_entropy(logits, y)
 
-    def loss(self, x, xl, yl):
+    def loss(self, x: torch.Tensor, xl: torch.Tensor, yl: torch.Tensor) -> Loss:
         """gw · mean[−ELBO(x)] + cw · mean[−log q(yl|xl)], to be minimized, and summaries to log.
 
         With labeled_elbo, gw also weighs mean[−ELBO(xl, yl)], and cw plays the part of α.

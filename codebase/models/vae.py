@@ -1,5 +1,6 @@
 """The variational autoencoder (Kingma & Welling, 2014), with β (Higgins et al., 2017)."""
 
+import torch
 from torch.nn import Sequential, Sigmoid
 
 from codebase.models import nns
@@ -26,24 +27,26 @@ class VAE(StandardNormalPrior, LatentVariableModel):
         ValueError: z_dim < 1 or beta < 0; in the methods, an argument of another shape than said.
     """
 
-    def __init__(self, nn="v1", name="vae", z_dim=2, beta=1.0):
+    def __init__(
+        self, nn: str = "v1", name: str = "vae", z_dim: int = 2, beta: float = 1.0
+    ) -> None:
         if not beta >= 0:
             raise ValueError(f"beta must be at least 0, got {beta}")
         super().__init__(name)
         self.z_dim, self.beta = z_dim, beta
-        networks = getattr(nns, nn)
-        self.enc = networks.Encoder(z_dim)
-        self.dec = networks.Decoder(z_dim)
+        networks = nns.version(nn)
+        self.enc: nns.v1.Encoder = networks.Encoder(z_dim)
+        self.dec: nns.v1.Decoder = networks.Decoder(z_dim)
         self._init_prior()
 
-    def posterior(self, x):
+    def posterior(self, x: torch.Tensor) -> DiagonalGaussian:
         """q(z|x): images (B, 784) → a `DiagonalGaussian` over (B, Z)."""
         return DiagonalGaussian(*self.enc(x))
 
-    def likelihood(self, z):
+    def likelihood(self, z: torch.Tensor) -> Bernoulli:
         """p(x|z): latents (…, Z) → a `Bernoulli` over (…, 784)."""
         return Bernoulli(self.dec(z))
 
-    def networks(self):
+    def networks(self) -> dict[str, Sequential]:
         """Encoder, to m and softplus⁻¹ v, and decoder, to the pixels' probabilities."""
         return {"encoder": self.enc.net, "decoder": Sequential(*self.dec.net, Sigmoid())}

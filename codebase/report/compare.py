@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from codebase.evaluation.bounds import image_terms
-from codebase.evaluation.numbers import Number
+from codebase.evaluation.numbers import Number, Numbers
 from codebase.models.base import LatentVariableModel
 from codebase.report.numbers import hundredths
 from codebase.report.recorded import Runs
@@ -25,15 +25,15 @@ class Pair:
     """
 
     run: int
-    vae: dict[str, Number]
-    gmvae: dict[str, Number]
-    difference: dict[str, Number]
+    vae: Numbers
+    gmvae: Numbers
+    difference: Numbers
     better: float
 
     @property
     def unpaired_se(self) -> float:
         """What the nelbo's difference would have for a standard error on different images."""
-        return math.hypot(self.vae["nelbo"].se, self.gmvae["nelbo"].se)
+        return math.hypot(*(of["nelbo"].se or 0.0 for of in (self.vae, self.gmvae)))
 
 
 def pairs(vaes: Runs, gmvaes: Runs, x: torch.Tensor, device: torch.device) -> list[Pair]:
@@ -46,9 +46,10 @@ def pairs(vaes: Runs, gmvaes: Runs, x: torch.Tensor, device: torch.device) -> li
     of_id = {run.id: run for run in gmvaes.found}
     found = []
     for run in vaes.found:
-        models = [r.model(device) for r in (run, of_id.get(run.id)) if r]
-        if len(models) == 2 and None not in models:
-            found.append(pair(run.id, *models, x))
+        other = of_id.get(run.id)
+        vae, gmvae = run.model(device), other.model(device) if other else None
+        if vae is not None and gmvae is not None:
+            found.append(pair(run.id, vae, gmvae, x))
     return found
 
 
@@ -62,8 +63,11 @@ def pair(run: int, vae: LatentVariableModel, gmvae: LatentVariableModel, x: torc
 
 def over_seeds(found: list[Pair], name: str = "nelbo") -> Number | None:
     """Mean of the pairs' differences and its standard error over the pairs; None without any."""
-    values = [pair.difference[name].value for pair in found]
-    return Number.of(values) if values else None
+    return _mean(found, name) if found else None
+
+
+def _mean(found: list[Pair], name: str) -> Number:
+    return Number.of([pair.difference[name].value for pair in found])
 
 
 def _terms(model, x):
@@ -78,11 +82,11 @@ def _numbers(terms):
 
 def reading(found: list[Pair]) -> str:
     """What the pairs say, in words."""
-    mean = over_seeds(found)
+    mean = _mean(found, "nelbo")
     n = len(found)
     lower = "GMVAE" if mean.value > 0 else "VAE"
     agree = sum((pair.difference["nelbo"].value > 0) == (mean.value > 0) for pair in found)
-    parts = ", ".join(f"{name} {hundredths(over_seeds(found, name))}" for name in ("kl", "rec"))
+    parts = ", ".join(f"{name} {hundredths(_mean(found, name))}" for name in ("kl", "rec"))
     sentence = (
         f"Over {n} pair{'s' if n > 1 else ''} of runs, VAE − GMVAE is **{hundredths(mean)}** nats "
         f"({parts}): the {lower}'s nelbo is the lower one on average, and in {agree} of {n}."

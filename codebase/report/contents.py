@@ -1,6 +1,7 @@
 """The report: tables, pictures, what β does, pairs; as Markdown, as one page, as numbers."""
 
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from codebase.engine.devices import device as device_named
 from codebase.files import disk, records
 from codebase.report.measured import measure, record
 from codebase.report.page import html
-from codebase.report.recorded import EXPERIMENTS, read
+from codebase.report.recorded import EXPERIMENTS, Runs, read
 from codebase.report.sections import sections
 from codebase.report.training import train_missing
 
@@ -31,13 +32,17 @@ def write(args: Namespace) -> None:
     dataset.need_labels("the report")
     sha256 = dataset.sha256()
 
-    def on_disk(key):
+    def on_disk(key: str) -> Runs:
         return read(EXPERIMENTS[key], args.runs, dataset.name, sha256, args.iter_max)
 
     runs = {key: on_disk(key) for key in EXPERIMENTS}  # what is damaged is known before training
     if args.train:
+        left = sum(len(r.missing) for r in runs.values())
         for key in runs:
-            train_missing(runs[key], lambda key=key: on_disk(key), args, dataset.name)
+            if runs[key].missing:
+                print(f"\n{left} of {args.runs * len(runs)} runs are still to be trained")
+                left -= len(runs[key].missing)
+            train_missing(runs[key], partial(on_disk, key), args, dataset.name)
         runs = {key: on_disk(key) for key in EXPERIMENTS}
     out = Path(args.out)
     disk.make_folder(out)
@@ -49,8 +54,9 @@ def write(args: Namespace) -> None:
     missing = sum(len(r.missing) for r in runs.values())
     print(f"\nreport: {out / 'report.html'}, {out / 'report.md'}; numbers: {out / 'results.json'}")
     if missing:
-        way = "they are shown as missing" if args.train else "--train runs them"
-        print(f"{missing} of {missing + sum(len(r.found) for r in runs.values())} runs lack: {way}")
+        way = "shown as missing" if args.train else "--train trains them"
+        count = missing + sum(len(r.found) for r in runs.values())
+        print(f"{missing} of {count} runs are not there: {way}.")
 
 
 def _write(path, content):

@@ -51,7 +51,7 @@ def rows(key: str, runs: Runs, group: str, names: Sequence[str], comparable: boo
     return [
         Row(
             name,
-            {r.name: r.number(group, name).value for r in runs.found if r.number(group, name)},
+            {run.name: n.value for run in runs.found if (n := run.number(group, name))},
             *runs.mean(group, name),
             bands.get(name),
             runs.mean("test", name)[0] if group == "subset" else None,

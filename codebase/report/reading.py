@@ -61,7 +61,7 @@ def _trend(points, name, label):
     known = [(p.beta, n) for p in points if (n := getattr(p, name)) is not None]
     if len(known) < 2:
         return ""
-    steps = {"<": [], "=": [], ">": [], "doubtful": []}
+    steps: dict[str, list[tuple[float, float]]] = {"<": [], "=": [], ">": [], "doubtful": []}
     for (a, m), (b, n) in pairwise(known):
         change = n.value - m.value
         steps[">" if change > 0 else "<" if change < 0 else "="].append((a, b))

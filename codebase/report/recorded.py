@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from codebase.errors import UserError
-from codebase.evaluation.numbers import Number
+from codebase.evaluation.numbers import Number, Numbers
 from codebase.evaluation.summary import numbers, over_runs
 from codebase.files import checkpoints, records
 from codebase.models.base import LatentVariableModel
@@ -88,7 +89,7 @@ class Recorded:
     id: int
     name: str
     iter_max: int
-    numbers: dict[str, dict[str, Number]]
+    numbers: dict[str, Numbers]
     content: dict
 
     @property
@@ -108,7 +109,8 @@ class Recorded:
         """
         if not checkpoints.model_path(self.name, self.iter_max).exists():
             return None
-        return open_run(self.folder, self.iter_max).model.to(device)
+        model = open_run(self.folder, self.iter_max).model.to(device)
+        return cast(LatentVariableModel, model)  # as every experiment's is
 
 
 @dataclass(frozen=True)

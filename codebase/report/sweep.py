@@ -1,6 +1,7 @@
 """What β does, measured, and the figure of it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ class Point:
 
     def collapsed(self, z_dim: int) -> bool:
         """Whether the posterior has, by what was measured of it."""
-        kl, active = (n and n.value for n in (self.kl, self.active))
+        kl, active = (None if n is None else n.value for n in (self.kl, self.active))
         return collapsed(kl, active, z_dim)
 
 
@@ -59,7 +60,7 @@ def point(
     if not runs.found:
         return Point(beta)
     models = [model for run in runs.found if (model := run.model(device)) is not None]
-    numbers = {name: runs.mean("test", name)[0] for name in ("nelbo", "kl", "rec")}
+    numbers: dict[str, Any] = {name: runs.mean("test", name)[0] for name in ("nelbo", "kl", "rec")}
     numbers["active"] = _mean([active_units(model, test) for model in models])
     numbers["entropy"] = _mean([prior_entropy(model) for model in models])
     pictures = _draw(models[0], x) if models else {}
@@ -112,7 +113,7 @@ def figure(points: list[Point], x: torch.Tensor, z_dim: int) -> Figure:
     rows = 1 + 2 * len(points)
     below = ROW * rows + GAP * len(points)
     fig = style.figure(CURVES + below)
-    curves, strip = fig.subfigures(2, height_ratios=[CURVES, below])
+    (curves,), (strip,) = fig.subfigures(2, squeeze=False, height_ratios=[CURVES, below])
     left, right = curves.subplots(1, 2)
     _curve(left, points, "rec", style.BLUE, "o")
     _curve(left, points, "kl", style.VERMILLION, "s")
@@ -125,7 +126,7 @@ def figure(points: list[Point], x: torch.Tensor, z_dim: int) -> Figure:
     images, labels = [x], ["test images"]
     for p in points:
         blank = torch.zeros_like(x)
-        images += [blank if p.samples is None else t for t in (p.samples, p.again)]
+        images += [blank if t is None else t for t in (p.samples, p.again)]
         labels += _labels(p)
     ax = strip.subplots()
     gaps = range(0, rows - 1, 2)
@@ -136,9 +137,9 @@ def figure(points: list[Point], x: torch.Tensor, z_dim: int) -> Figure:
 def _curve(ax, points, name, colour, marker):
     known = [(p.beta, getattr(p, name)) for p in points if getattr(p, name) is not None]
     if known:
-        betas, numbers = zip(*known, strict=True)
+        at, numbers = zip(*known, strict=True)
         values, errors = [n.value for n in numbers], [n.se or 0 for n in numbers]
-        ax.errorbar(betas, values, yerr=errors, label=name, color=colour, marker=marker)
+        ax.errorbar(at, values, yerr=errors, label=name, color=colour, marker=marker)
     betas = [p.beta for p in points]
     ax.set_xscale("log")
     ax.set_xticks(betas, [f"{beta:g}" for beta in betas])

@@ -2,11 +2,21 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NoReturn
 
 from codebase import __version__
-from codebase.flag import NEUTRAL, RECORDED, Flag, number, switch
+from codebase.catalogue import Entry
+from codebase.errors import nearest
+from codebase.flag import NEUTRAL, RECORDED, Flag, folder, number, switch
+
+
+def _neutral(*flags):
+    """The same flags, none of which makes a run another."""
+    return tuple(replace(flag, names=NEUTRAL) for flag in flags)
+
 
 THREADS = Flag(
     "threads",
@@ -45,15 +55,14 @@ TRAINING = (
         names=NEUTRAL,
     ),
 )
-RUN = (
-    Flag("run", "run id, for replicates", type=number(int, 0, 9999), default=0, names=NEUTRAL),
+RUN = _neutral(
+    Flag("run", "run id, for replicates", type=number(int, 0, 9999), default=0),
     Flag(
         "runs",
         "train the runs --run … --run + N − 1, the id being the seed, and tabulate their mean ± "
         "standard error; finished ones are not repeated (default: one run, without table)",
         type=number(int, 1, 10_000),
         metavar="N",
-        names=NEUTRAL,
     ),
     Flag(
         "jobs",
@@ -61,7 +70,6 @@ RUN = (
         "says otherwise",
         type=number(int, 1, 1024),
         default=1,
-        names=NEUTRAL,
     ),
     Flag(
         "stack",
@@ -69,7 +77,6 @@ RUN = (
         "parameters; 0: one after the other; auto: 1 on a CUDA GPU",
         default="auto",
         choices=("auto", "0", "1"),
-        names=NEUTRAL,
     ),
     Flag(
         "train",
@@ -77,50 +84,28 @@ RUN = (
         "slower bounds too",
         type=number(int, 0, 2),
         default=1,
-        names=NEUTRAL,
     ),
-    Flag(
-        "iter_save",
-        "iterations between checkpoints",
-        type=number(int, 1),
-        default=10_000,
-        names=NEUTRAL,
-    ),
+    Flag("iter_save", "iterations between checkpoints", type=number(int, 1), default=10_000),
     Flag(
         "iter_eval",
         "iterations between evaluations on test images, for the curves",
         type=number(int, 1),
         default=1_000,
-        names=NEUTRAL,
     ),
     Flag(
         "save_every_seconds",
         "seconds between saves of the state an interrupted run goes on from",
         type=number(float, above=0),
         default=60.0,
-        names=NEUTRAL,
     ),
     Flag(
         "resume",
         "auto: go on with an unfinished run of the same flags; 0: refuse to",
         default="auto",
         choices=("auto", "0"),
-        names=NEUTRAL,
     ),
-    Flag(
-        "overwrite",
-        "1: delete a run of this name and start anew",
-        type=switch,
-        default=0,
-        names=NEUTRAL,
-    ),
-    Flag(
-        "figures",
-        "1: draw what was learned too (run_figures.py)",
-        type=switch,
-        default=0,
-        names=NEUTRAL,
-    ),
+    Flag("overwrite", "1: delete a run of this name and start anew", type=switch, default=0),
+    Flag("figures", "1: draw what was learned too (run_figures.py)", type=switch, default=0),
 )
 DATA = (
     Flag(
@@ -134,6 +119,7 @@ DATA = (
     Flag(
         "data_dir",
         "folder that holds the files, or receives MNIST/raw and its like",
+        type=folder,
         default="data",
         names=NEUTRAL,
     ),
@@ -156,20 +142,24 @@ EVALUATION = {
 class Parser(argparse.ArgumentParser):
     """Takes `Flag`s; a wrong one ends with status 2 and one line that says what was expected."""
 
-    def __init__(self, description, prog=None):
+    def __init__(self, description: str | None, prog: str | None = None) -> None:
         super().__init__(
             prog=prog, description=description, formatter_class=_Formatter, allow_abbrev=False
         )
         self.add_argument(
             "--version", action="version", version=f"{__version__}", help="print it and end"
         )
-        self.flags = []
+        self.flags: list[Flag] = []
 
-    def add(self, flags, group=None):
+    def add(self, flags: Iterable[Flag], group: str | None = None) -> None:
         """Adds flags, under a heading of their own if one is given."""
         place = self.add_argument_group(group) if group else self
         for flag in flags:
-            options = {"choices": flag.choices, "metavar": flag.metavar, "type": flag.type}
+            options: dict[str, Any] = {
+                "choices": flag.choices,
+                "metavar": flag.metavar,
+                "type": flag.type,
+            }
             place.add_argument(
                 f"--{flag.name}",
                 *flag.aliases,
@@ -179,7 +169,12 @@ class Parser(argparse.ArgumentParser):
             )
             self.flags.append(flag)
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ")
+        if unknown != message:
+            flags = [name for flag in self.flags for name in (f"--{flag.name}", *flag.aliases)]
+            flags += self._option_string_actions  # those that are no `Flag`
+            message += "." + nearest(unknown.split()[0].split("=")[0], dict.fromkeys(flags))
         print(f"{self.prog}: error: {message}", file=sys.stderr)
         raise SystemExit(2)
 
@@ -191,7 +186,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None else super()._get_help_string(action)
 
 
-def parser_of(entry, description=None, prog=None):
+def parser_of(entry: Entry, description: str | None = None, prog: str | None = None) -> Parser:
     """The parser of a model of the catalogue."""
     p = Parser(description or f"{entry.name}: {entry.line} ({entry.source}).", prog)
     p.add(entry.flags, "model")
@@ -204,7 +199,7 @@ def parser_of(entry, description=None, prog=None):
     return p
 
 
-def report_parser(description):
+def report_parser(description: str | None) -> Parser:
     """The flags of the report: what it is made of, and how the scripts it calls are to train."""
     p = Parser(description)
     p.add_argument(
@@ -226,13 +221,18 @@ def report_parser(description):
             Flag("jobs", "runs trained at a time", type=number(int, 1, 1024), default=1),
             THREADS,
             DEVICE,
-            Flag("out", "folder for report.md, report.html and results.json", default="report"),
+            Flag(
+                "out",
+                "folder for report.md, report.html and results.json",
+                type=folder,
+                default="report",
+            ),
         ]
     )
     p.add(DATA, "data")
     return p
 
 
-def complain(error):
+def complain(error: object) -> None:
     """Prints the one line of an error, as argparse would."""
     print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr, flush=True)

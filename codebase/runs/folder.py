@@ -9,6 +9,7 @@ import filelock
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, logs, records
 from codebase.runs import record
+from codebase.runs.settings import Settings
 
 LOCKS = "lock", "owner.json"
 FLAGS = "flags.json"
@@ -30,16 +31,16 @@ class Folder:
         results_path: of the record.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings) -> None:
         self.settings, self.args = settings, settings.args
         self.path = checkpoints.ROOT / settings.name
         self.state_path = self.path / "resume.pt"
         again = f"evaluation-{self.args.iter_max:05d}"
         self.output = self.path if self.args.train else self.path / again
         self.results_path = self.output / "results.json"
-        self.lock = None
+        self.lock: filelock.BaseFileLock | None = None
 
-    def claim(self):
+    def claim(self) -> None:
         """Makes the folder this process's own, for a run that is new or goes on.
 
         Raises:
@@ -50,7 +51,10 @@ class Folder:
         if self.args.overwrite:
             self._empty()
         if self.finished():
-            raise UserError(f"The run {self.path} exists and is finished. {WAY_OUT}")
+            raise UserError(
+                f"The run {self.path} exists and is finished. --train 0 evaluates it again; "
+                f"{WAY_OUT}"
+            )
         self.refuse_others()
         disk.sweep(self.path)
         records.write(self.path / FLAGS, self.settings.identity)
@@ -71,7 +75,7 @@ class Folder:
         record.compare(self.path, said, before, WAY_OUT)
         return True
 
-    def refuse_others(self):
+    def refuse_others(self) -> None:
         """Raises a UserError if what lies in the folder is not this run, or may not go on."""
         if not self.args.train:
             record.check_data(self.path, self.settings.dataset)
@@ -88,7 +92,7 @@ class Folder:
         elif self.state_path.exists() or any(self.path.glob("model-*.pt")):
             raise UserError(f"The run {self.path} exists, without its {FLAGS}. {WAY_OUT}")
 
-    def clear(self):
+    def clear(self) -> None:
         """Deletes the run, or with --train 0 the numbers of its evaluation.
 
         Raises:
@@ -101,13 +105,13 @@ class Folder:
             self._empty()
             self.release()
 
-    def release(self):
+    def release(self) -> None:
         """Lets other processes have the folder."""
         if self.lock:
             self.lock.release()
             self.lock = None
 
-    def tidy(self):
+    def tidy(self) -> None:
         """Removes what only an unfinished run needs, and releases the folder."""
         self.state_path.unlink(missing_ok=True)
         self.release()

@@ -1,11 +1,11 @@
 """Pictures are drawn once the record is written: nothing measured may be lost to one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from codebase.errors import UserError
 
 
-def failures(pictures: dict[str, Callable[[], None]]) -> dict[str, str]:
+def failures(pictures: Mapping[str, Callable[[], None]]) -> dict[str, str]:
     """Draws one after the other, whatever becomes of those before.
 
     Args:

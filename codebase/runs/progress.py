@@ -3,19 +3,26 @@
 import math
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from codebase.runs import ranks
 
+Item = TypeVar("Item")
+
 EVERY = 0.05  # of the whole between two lines
+OF_SEVERAL = 0.25  # where several processes write them
 AT_LEAST_EVERY = 30.0  # seconds
 MEASURED = 3.0  # seconds, after which it is said how long everything takes
 WORTH_SAYING = 60.0  # seconds that it must take for that
 LEAST_BAR = 6  # columns
 
 
-def bar(title, more=0, total=None, initial=0, unit="it"):
+def bar(
+    title: str, more: int = 0, total: int = 0, initial: int = 0, unit: str = "it"
+) -> "Bar | Lines":
     """What the loop moves: a `Bar` on a terminal that no other process writes to, else `Lines`.
 
     Args:
@@ -27,10 +34,10 @@ def bar(title, more=0, total=None, initial=0, unit="it"):
     if alone and sys.stderr is not None and sys.stderr.isatty():
         return Bar(total=total, initial=initial, more=more, unit=unit)
     title = f"{title}: " if alone else f"rank {ranks.rank()}, {title}: "
-    return Lines(title, more, total, initial, unit)
+    return Lines(title, more, total, initial, unit, EVERY if alone else OF_SEVERAL)
 
 
-def over(items, title, unit="it"):
+def over(items: Sequence[Item], title: str, unit: str = "it") -> Iterator[Item]:
     """The items, one after the other, while a bar says how many have been done."""
     with bar(title, total=len(items), unit=unit) as moved:
         for item in items:
@@ -39,19 +46,19 @@ def over(items, title, unit="it"):
             moved.set_postfix({})
 
 
-def runs(n):
+def runs(n: int) -> str:
     """1 more run, or n more runs."""
     return f"{n:,} more run{'s' if n > 1 else ''}"
 
 
-def in_words(seconds):
+def in_words(seconds: float) -> str:
     """40 s, 12 min or 3.4 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
 
 
-def speed(rate):
+def speed(rate: float) -> str:
     """Iterations a second, in as many digits as tell something."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
@@ -64,10 +71,10 @@ class Estimate:
         total, initial: iterations in all, and before this start.
     """
 
-    def __init__(self, more, total, initial):
+    def __init__(self, more: int, total: int, initial: int) -> None:
         self.more, self.total, self.initial, self.said = more, total, initial, False
 
-    def words(self, n, seconds):
+    def words(self, n: int, seconds: float) -> str:
         """A sentence; "" where it is too early to tell, has been said, or is not worth it.
 
         Args:
@@ -89,7 +96,7 @@ class Bar(tqdm):
 
     LAYOUT = "{percentage:3.0f}%|{bar}|{speed} {remaining} left{postfix}"
 
-    def __init__(self, more, total, initial, unit):
+    def __init__(self, more: int, total: int, initial: int, unit: str) -> None:
         self.estimate = Estimate(more, total, initial)
         super().__init__(
             total=total,
@@ -101,13 +108,13 @@ class Bar(tqdm):
         )
 
     @property
-    def format_dict(self):
+    def format_dict(self) -> dict[str, Any]:
         """tqdm's, and the speed in words."""
         found = super().format_dict
         rate = found["rate"] or (self.n - self.initial) / max(found["elapsed"], 1e-9)
         return found | {"rate": rate or None, "speed": f"{speed(rate)}{self.unit}/s"}
 
-    def set_postfix(self, numbers):
+    def set_postfix(self, numbers: Mapping[str, str]) -> None:
         """Shows {name: text}, as much as leaves room for the bar."""
         found = self.format_dict
         left = self.format_interval((self.total - self.n) / (found["rate"] or 1))
@@ -123,30 +130,33 @@ class Lines:
     Args:
         title: what each line begins with.
         more, total, initial, unit: as for `bar`.
+        every: the part of the whole between two lines, unless that lasts longer than 30 s.
     """
 
-    def __init__(self, title, more, total, initial, unit):
+    def __init__(
+        self, title: str, more: int, total: int, initial: int, unit: str, every: float = EVERY
+    ) -> None:
         self.title, self.total, self.n, self.unit = title, total, initial, unit
         self.estimate, self.more, self.initial = Estimate(more, total, initial), more, initial
-        self.shown = initial, time.monotonic()
+        self.shown, self.every = (initial, time.monotonic()), every
 
-    def __enter__(self):
+    def __enter__(self) -> "Lines":
         self.began = time.monotonic()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         pass
 
-    def update(self, n):
+    def update(self, n: int) -> None:
         """Counts n iterations."""
         self.n += n
 
-    def set_postfix(self, numbers):
+    def set_postfix(self, numbers: Mapping[str, str]) -> None:
         """Writes a line that ends with {name: text}, if one is due."""
         now, (n, then) = time.monotonic(), self.shown
         if words := self.estimate.words(self.n, now - self.began):
             self._write(words)
-        due = self.n >= n + EVERY * self.total or now > then + AT_LEAST_EVERY
+        due = self.n >= n + self.every * self.total or now > then + AT_LEAST_EVERY
         if due or self.n == self.total:
             self.shown = self.n, now
             rate = (self.n - self.initial) / max(now - self.began, 1e-9)
@@ -161,7 +171,7 @@ class Lines:
         sys.stderr.flush()
 
 
-def as_far_as_it_fits(numbers, room):
+def as_far_as_it_fits(numbers: Mapping[str, str], room: float) -> str:
     """{name: text} in so many columns, the last ones left out if need be."""
     words, text = [f"{name} {value}" for name, value in numbers.items()], ""
     for word in words:

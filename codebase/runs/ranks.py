@@ -13,9 +13,16 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from codebase.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.distributed import Store
+
+Mine = TypeVar("Mine")
 
 RESTARTS = 3  # how often `launch` starts a rank again
 PATIENCE = timedelta(days=30)  # one rank may have finished long before another
@@ -27,17 +34,28 @@ STOPPING = [
 ]
 
 
-def rank():
+def rank() -> int:
     """This process's number, from 0."""
-    return int(os.environ.get("RANK", 0))
+    return _variable("RANK", 0)
 
 
-def world():
+def world() -> int:
     """How many processes share the job."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return _variable("WORLD_SIZE", 1)
 
 
-def launched_here():
+def _variable(name, least):
+    """What the launcher says in the environment; the least where it is not set, or empty."""
+    text = os.environ.get(name, "").strip()
+    if not text.isascii() or not (text or "0").isdigit() or (text and int(text) < least):
+        raise UserError(
+            f"The environment variable {name} is {text!r}, expected a whole number, at least "
+            f"{least}, as torchrun sets it; without torchrun, unset it."
+        )
+    return int(text or least)
+
+
+def launched_here() -> bool:
     """Whether `launch` started this process, not torchrun."""
     return os.environ.get("TORCHELASTIC_RUN_ID", "").startswith(_JOB)
 
@@ -45,7 +63,7 @@ def launched_here():
 _JOB = "jobs-of-"
 
 
-def gathered(mine):
+def gathered(mine: Mine) -> list[Mine]:
     """What every rank hands in, in the order of the ranks; waits for them all.
 
     Args:
@@ -57,11 +75,11 @@ def gathered(mine):
         return [mine]
     from torch import distributed
 
-    everyone = [None] * world()
+    everyone: list[Any] = [None] * world()
     try:
         _join()
         distributed.all_gather_object(everyone, mine)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # also where torchrun's variables are incomplete
         raise UserError(
             f"Rank {rank()} cannot reach the other ranks ({str(error).splitlines()[0][:120]}). "
             "What was saved is intact; the same command goes on."
@@ -82,7 +100,7 @@ def _join():
         )
 
 
-def agreed_name(store, rank, world):
+def agreed_name(store: "Store", rank: int, world: int) -> str:
     """A name that rank 0 has just made up and all ranks know.
 
     Torch's launcher gives its ranks one store, restart after restart. Without a new name each time
@@ -104,7 +122,7 @@ def agreed_name(store, rank, world):
     return word
 
 
-def leave():
+def leave() -> None:
     """Ends this process's part in what `gathered` set up."""
     if world() > 1:
         from torch import distributed
@@ -113,16 +131,16 @@ def leave():
             distributed.destroy_process_group()
 
 
-def claim_a_gpu():
+def claim_a_gpu() -> None:
     """Gives each rank of a host its own CUDA device, in turn if there are fewer than ranks."""
     import torch
 
     if world() > 1:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+        torch.cuda.set_device(_variable("LOCAL_RANK", 0) % torch.cuda.device_count())
 
 
 @contextlib.contextmanager
-def in_one_piece():
+def in_one_piece() -> Iterator[None]:
     """What a rank prints in this block appears at its end, not between the lines of others."""
     if world() == 1:
         yield
@@ -135,22 +153,22 @@ def in_one_piece():
         say(said.getvalue())
 
 
-def say(lines):
+def say(lines: str) -> None:
     """Prints whole lines at once, so that those of other ranks come before or after them."""
     sys.stdout.write(lines)
     sys.stdout.flush()
 
 
-def end_with_the_launcher():
+def end_with_the_launcher() -> None:
     """Has Linux kill a rank whose launcher is killed, so that none trains on unseen.
 
     Without effect elsewhere, and for what is no rank.
     """
-    if "RANK" in os.environ and sys.platform == "linux":
+    if os.environ.get("RANK", "").strip() and sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def launch(jobs, *flags):
+def launch(jobs: int, *flags: str) -> bool:
     """Runs this command again in `jobs` processes on this machine, by torch's own launcher.
 
     When one dies, torch stops the others, which save, and starts all of them again.
@@ -165,7 +183,7 @@ def launch(jobs, *flags):
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     before = {s: signal.getsignal(s) for s in STOPPING}
-    options = {}
+    options: dict[str, Any] = {}
     if hasattr(LaunchConfig, "signals_to_handle"):  # torch heeds even what nohup has it ignore
         heeded = [s.name for s, handler in before.items() if handler != signal.SIG_IGN]
         options["signals_to_handle"] = ",".join(heeded)

@@ -5,7 +5,9 @@ Both hold its identity (`Settings.identity`), so that a file that outlived its r
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
+from codebase.data.datasets import Dataset
 from codebase.errors import UserError
 from codebase.files import records
 
@@ -30,7 +32,7 @@ def of_results(path: Path, advice: str = "") -> dict:
     """
     content = records.read(path, advice)
     if "identity" in content:
-        parts = (content["identity"],)
+        parts: tuple[Any, ...] = (content["identity"],)
     else:
         data = content.get("data")
         sha256 = {SHA256: data.get("sha256")} if isinstance(data, dict) else {}
@@ -72,7 +74,7 @@ def trained_on(folder: Path) -> str | None:
     return None
 
 
-def check_data(run: Path, dataset) -> None:
+def check_data(run: Path, dataset: Dataset) -> None:
     """Compares a dataset with what the run in a folder was trained on.
 
     Raises:

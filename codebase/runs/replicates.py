@@ -4,21 +4,24 @@ import contextlib
 from argparse import Namespace
 from dataclasses import replace
 from itertools import groupby
+from types import ModuleType
 
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
+from codebase.evaluation.reference import words
 from codebase.evaluation.summary import numbers, summary
 from codebase.runs import ranks
 from codebase.runs.flags import complain
 from codebase.runs.folder import Folder
 from codebase.runs.run import Run, do
+from codebase.runs.settings import Settings
 from codebase.train import loop
 
 STACKED = 32  # runs trained as one; more do not gain much, and each keeps its files open
 
 
-def replicate(settings, task):
+def replicate(settings: Settings, task: ModuleType) -> None:
     """Does the runs of the ids --run … --run + N − 1, and tabulates them.
 
     What is finished with the same flags is not done again, what is unfinished goes on, and what
@@ -70,8 +73,8 @@ def _replicate(settings, task):
             _show(found, settings, runs[args.run])
         if lost := [i for i in runs if i not in found]:
             raise UserError(
-                f"Runs {_listed(lost)} are not finished, for the reasons above. What was saved is "
-                "intact; the same command goes on with them."
+                f"Runs {_listed(lost)} are not finished, for the reasons above; the same "
+                "command goes on with what was saved of them."
             )
 
 
@@ -199,6 +202,7 @@ def _show(found, settings, first):
     print(summary(found, first.bands))
     print("\n± standard error over the runs, one seed each; noise: the standard error of one run's")
     print("estimate, over its repeats (subset) or over the images (test), root mean square of runs")
+    print(words(first.problem), end="\n" if first.bands else "")
 
 
 def _listed(ids):

@@ -5,27 +5,38 @@ import functools
 import platform
 import subprocess
 import time
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 
 from codebase import starter
 from codebase.data.batches import Batches, seeded_generator
+from codebase.data.stream import Labelled
 from codebase.engine import cores, resume
 from codebase.engine.devices import name_of
 from codebase.engine.memory import keep_memory
 from codebase.engine.session import Session
 from codebase.errors import UserError
+from codebase.evaluation.numbers import Numbers
 from codebase.files import disk, logs, records
+from codebase.models.base import Model
 from codebase.runs import progress, record
 from codebase.runs.folder import Folder
 from codebase.runs.pictures import failures, warn
-from codebase.train import loop
+from codebase.runs.settings import Settings
+from codebase.train import Trained, loop
+
+# Bar, iterations, between checkpoints, seconds between saves, what watches the cores, iterations
+# between evaluations.
+Pace = tuple[Callable[..., Any], int, int, float, cores.Retreat | None, int]
 
 
-def do(settings, task):
+def do(settings: Settings, task: ModuleType) -> None:
     """Trains, evaluates and records a run.
 
     Args:
@@ -59,14 +70,15 @@ class Run:
         free: how many cores were free when it began.
     """
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings) -> None:
         self.settings, self.args = settings, settings.args
         self.name, self.device = settings.name, settings.device
         self.dataset = settings.dataset.to(settings.device)
         self.folder = Folder(settings)
-        self.writer = self.trained = None
+        self.writer: logs.Log | Any = None
+        self.trained: Trained | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "Run":
         keep_memory()
         self._threads_before = torch.get_num_threads()
         self.free = self.settings.free
@@ -81,7 +93,7 @@ class Run:
         torch.manual_seed(self.settings.seed)
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         if self.writer:
             with contextlib.suppress(UserError):  # `finish` has closed what is to be kept
                 self.writer.close()
@@ -94,14 +106,14 @@ class Run:
         remark = "" if comparable else " (its numbers do not compare with MNIST's)"
         return f"data: {self.dataset.name}, {n:,} training and {m:,} test images{remark}"
 
-    def build(self):
+    def build(self) -> Model:
         """The model, untrained, on the run's device."""
         model = self.settings.entry.build(self.settings.values, self.name).to(self.device)
         if self.device.type == "cpu" and self.args.stack != "1":
             model.allow_data_dependent_shapes()
         return model
 
-    def load(self, model):
+    def load(self, model: Model) -> None:
         """Loads the checkpoint of --iter_max into the model.
 
         Raises:
@@ -111,7 +123,9 @@ class Run:
         starter.load_model_by_name(model, self.args.iter_max, self.device)
         disk.make_folder(self.folder.output)
 
-    def session(self, model, labelled=None, task=None):
+    def session(
+        self, model: Model, labelled: Labelled | None = None, task: ModuleType | None = None
+    ) -> Session:
         """Makes the folder this run's, opens its log, and puts the model where it was, if it was.
 
         Args:
@@ -138,8 +152,8 @@ class Run:
             precision=self.settings.precision,
             graph=bool(self.args.graph),
             state_path=self.folder.state_path,
-            on_checkpoint=task and functools.partial(task.watch, self, model),
-            on_evaluation=task and functools.partial(task.evaluate, self, model),
+            on_checkpoint=functools.partial(task.watch, self, model) if task else None,
+            on_evaluation=functools.partial(task.evaluate, self, model) if task else None,
         )
 
     def _open_log(self):
@@ -154,14 +168,19 @@ class Run:
             logs.delete(self.name)  # of a start that was stopped before its first save
         self.writer = logs.Log(self.name, purge_step=start + 1 if start else None)
 
-    def pace(self):
+    def pace(self) -> Pace:
         """What `train.loop` takes beside the session: bar, lengths, and who watches the cores."""
         args = self.args
         bar = functools.partial(progress.bar, self.name, self.settings.more)
         watch = None if args.threads else cores.Retreat()
         return bar, args.iter_max, args.iter_save, args.save_every_seconds, watch, args.iter_eval
 
-    def finish(self, numbers, pictures, **extra):
+    def finish(
+        self,
+        numbers: Mapping[str, Numbers],
+        pictures: Mapping[str, Callable[[], None]],
+        **extra: Any,
+    ) -> None:
         """Writes results.json, then logs the numbers, draws, and says where everything lies.
 
         Once the record is written nothing can fail any more: what cannot be drawn is a warning.
@@ -174,7 +193,7 @@ class Run:
         records.write(self.folder.results_path, self._record(numbers) | extra)
         if self.writer:
             logged = {"final numbers in the log": lambda: self._log_results(numbers)}
-            pictures = logged | pictures | {"end of the log": self.writer.close}
+            pictures = {**logged, **pictures, "end of the log": self.writer.close}
         failed = failures(pictures)
         if self.writer:
             self.folder.tidy()
@@ -200,12 +219,12 @@ class Run:
             "seconds": round(time.perf_counter() - self.settings.began, 1),
         }
 
-    def _log_results(self, numbers):
+    def _log_results(self, numbers: Mapping[str, Numbers]) -> None:
         flat = {f"{g}/{name}": n.value for g, ns in numbers.items() for name, n in ns.items()}
         flags = {k: v for k, v in self.settings.identity.items() if k != record.SHA256}
         self.writer.add_results(flags, flat, self.args.iter_max)
 
-    def _training(self):
+    def _training(self) -> dict[str, Any] | None:
         if self.trained is None:
             return None  # --train 0
         t = self.trained

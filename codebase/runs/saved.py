@@ -4,11 +4,13 @@ import argparse
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from codebase.catalogue import CATALOGUE, recognised
 from codebase.data import datasets
-from codebase.errors import UserError
+from codebase.errors import UserError, nearest
 from codebase.files import checkpoints, records
+from codebase.files.weights import weights_of
 from codebase.flag import Flag, number
 from codebase.models.base import Model
 from codebase.runs import record
@@ -51,7 +53,7 @@ class SavedRun:
         return dataset
 
 
-def open_run(run, step=None):
+def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     """Opens a run, at its last checkpoint unless a step is given.
 
     Its record says which model it is, and with which settings. A checkpoint of the assignment's
@@ -71,12 +73,12 @@ def open_run(run, step=None):
         there = ", ".join(map(str, sorted(steps)))
         raise UserError(f"{folder} holds no checkpoint of step {step}; it has those of {there}.")
     path, recorded = steps[step], folder / "flags.json"
-    flags = {"data": "mnist", "seed": 0}
+    flags: dict[str, Any] = {"data": "mnist", "seed": 0}
     flags |= records.read(recorded) if recorded.exists() else {}
     data = flags["data"]
     if data not in (known := {"custom", "digits", *datasets.TORCHVISION}):
         raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
-    state = checkpoints.load(path)
+    state = weights_of(checkpoints.load(path), path)
     entry, sizes = _entry_of(flags, state, path, recorded)
     _check(flags, (SEED, *entry.flags), recorded)
     try:
@@ -124,7 +126,7 @@ def _check(flags, known, recorded):
 _STEP = re.compile(r"model-(\d+)\.pt")
 
 
-def find_run(run):
+def find_run(run: str | Path) -> Path:
     """The folder of a run given by its name or as a path.
 
     Raises:
@@ -135,4 +137,7 @@ def find_run(run):
             return folder
     names = sorted(p.name for p in checkpoints.ROOT.glob("*/") if any(p.glob("model-*.pt")))
     there = f"{checkpoints.ROOT} holds {', '.join(names)}" if names else "train one first"
-    raise UserError(f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}.")
+    raise UserError(
+        f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}."
+        f"{nearest(str(run), names)}"
+    )

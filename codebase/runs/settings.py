@@ -2,7 +2,9 @@
 
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -12,9 +14,10 @@ from codebase.engine import cores
 from codebase.engine.devices import device
 from codebase.engine.precision import resolve
 from codebase.errors import UserError
-from codebase.evaluation.reference import BANDS
-from codebase.flag import IF_CHANGED, NEUTRAL
+from codebase.evaluation.reference import BANDS, Band
+from codebase.flag import IF_CHANGED, NEUTRAL, Flag
 from codebase.runs import ranks
+from codebase.runs.flags import Parser
 from codebase.runs.record import SHA256
 
 
@@ -36,7 +39,7 @@ class Settings:
     """
 
     entry: Entry
-    flags: tuple
+    flags: tuple[Flag, ...]
     args: Namespace
     device: torch.device
     precision: str
@@ -47,17 +50,17 @@ class Settings:
     more: int = 0
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         """The seed of every random number: the run id, unless --seed was given."""
         return self.args.run if self.args.seed is None else self.args.seed
 
     @property
-    def values(self):
+    def values(self) -> dict[str, Any]:
         """{flag: value}, with the seed and precision that they come to."""
         return vars(self.args) | {"seed": self.seed, "precision": self.precision}
 
     @property
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         """What makes it this run and no other: {flag: value}, with the model, and the data's name
         and hash.
         """
@@ -67,7 +70,7 @@ class Settings:
         return {"model": self.entry.name, **own, **data}
 
     @property
-    def changed(self):
+    def changed(self) -> dict[str, Any]:
         """{flag: value} of its identity, where there is a default and that is not it."""
         usual = {flag.name: flag.default for flag in self.flags}
         usual |= {"seed": self.args.run, "precision": self.native}
@@ -75,39 +78,44 @@ class Settings:
         return {k: v for k, v in self.identity.items() if v != usual.get(k, v)}
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The run's: its layout, its id, and what else sets it apart."""
         in_it = {flag.name for flag in self.flags if flag.names != IF_CHANGED}
         apart = {k: v for k, v in self.changed.items() if k not in in_it}
         return run_name(self.entry.layout(self.values), self.args.run, apart)
 
     @property
-    def bands(self):
+    def bands(self) -> dict[str, Band] | None:
         """{number: (centre, half-width)} of the reference; None where none compares.
 
         They hold at the default flags, whatever the precision.
         """
+        return BANDS.get(self.problem)
+
+    @property
+    def problem(self) -> str:
+        """The assignment's, by which its references are found; "" where none compares."""
         reference = self.entry.reference
         apart = {k for k in self.changed if k != "precision" and f"{{{k}" not in reference}
-        return None if apart else BANDS.get(reference.format(**self.values))
+        return "" if apart else reference.format(**self.values)
 
-    def of_run(self, i):
+    def of_run(self, i: int) -> "Settings":
         """The settings that would start run i alone."""
         args = vars(self.args) | {"run": i, "runs": None, "jobs": 1, "overwrite": 0}
         return replace(self, args=Namespace(**args), began=time.perf_counter())
 
-    def to_device(self):
+    def to_device(self) -> "Settings":
         """The same, with the dataset on the device."""
         return replace(self, dataset=self.dataset.to(self.device))
 
 
-def run_name(layout, run, apart):
+def run_name(layout: str, run: int, apart: Mapping[str, Any]) -> str:
     """A run's name: its layout, its id, and {flag: value} of what else sets it apart."""
     parts = [f"{k}={str(v).removesuffix('.0')}" for k, v in sorted(apart.items())]
     return "_".join([layout, f"run={run:04d}", *parts])
 
 
-def settings_of(entry, parser, args):
+def settings_of(entry: Entry, parser: Parser, args: Namespace) -> Settings:
     """Checks a command line, finds its device and loads its data.
 
     Args:
@@ -136,16 +144,16 @@ def settings_of(entry, parser, args):
     return Settings(entry, tuple(parser.flags), args, here, *precisions, dataset, free, began)
 
 
-def _dataset(args):
+def _dataset(args: Namespace) -> datasets.Dataset:
     """The dataset, on the CPU; what "auto" is, and downloads, rank 0 sees to before the others."""
     if ranks.world() == 1:
         return datasets.load(args.dataset, args.data_dir)
     first = datasets.load(args.dataset, args.data_dir) if ranks.rank() == 0 else None
-    name = ranks.gathered(first and first.name)[0]
+    name = ranks.gathered(first.name if first else "")[0]
     return first or datasets.load(name, args.data_dir)
 
 
-def check(args):
+def check(args: Namespace) -> None:
     """Raises a UserError for flags that do not go together, or not with torchrun."""
     shared = ranks.world() > 1 and not ranks.launched_here()
     if args.runs is None:

@@ -7,13 +7,17 @@ from torch.nn import functional as F
 
 from codebase import figures
 from codebase.data import subsets
-from codebase.data.batches import grey
+from codebase.data.batches import CLASSES, grey
+from codebase.data.stream import Labelled
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
 from codebase.evaluation.collapse import collapsed
+from codebase.evaluation.numbers import Numbers
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.models.base import LatentVariableModel
+from codebase.runs.run import Run
 from codebase.tasks.likelihood import (
     COLUMNS,
     draw_curves,
@@ -23,17 +27,20 @@ from codebase.tasks.likelihood import (
     log_latents,
     log_test,
     title,
-    warn_of_collapse,
+    warn_of_failure,
 )
 
 
-def labelled(run):
+def labelled(run: Run) -> Labelled:
     """The labelled pairs, as `train` takes them."""
     args = run.args
+    if args.n_labels < CLASSES:
+        without = f"{CLASSES - args.n_labels} of {CLASSES} digits"
+        print(f"*** WARNING: --n_labels {args.n_labels} leaves {without} without a label.")
     return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
 
 
-def evaluate(run, model, step):
+def evaluate(run: Run, model: LatentVariableModel, step: int) -> None:
     """Logs accuracy and cross-entropy on half of the test images, to be quick, and of generative
     nets the bound on the test subset, in between checkpoints.
     """
@@ -42,7 +49,7 @@ def evaluate(run, model, step):
         log_bounds(run, model, step)
 
 
-def watch(run, model, step):
+def watch(run: Run, model: LatentVariableModel, step: int) -> None:
     """The same at a checkpoint, by the protocol, and what generative nets draw."""
     _log_classification(run, model, step)
     if model.abilities.bounds:
@@ -53,7 +60,7 @@ def watch(run, model, step):
         log_grid(run.writer, "class_conditional", grid, step, columns=10)
 
 
-def report(run, model):
+def report(run: Run, model: LatentVariableModel) -> None:
     """Accuracy, confusion matrix and, where they were trained, what the nets draw."""
     numbers, confusion = _classification(run, model)
     groups = {"test": numbers}
@@ -67,18 +74,20 @@ def report(run, model):
         groups["subset"] = subset_bounds(model, x, run_iwae=False)
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
-        warn_of_collapse(collapsed(groups["subset"]["kl_z"].value, None, model.z_dim))
+        bound = groups["subset"]
+        fallen = collapsed(bound["kl_z"].value, None, model.z_dim)
+        warn_of_failure(fallen, bound["nelbo"].value, x.shape[1])
         pictures["digits of every class"] = partial(_draw, run, model, x)
         pictures["latents in the log"] = partial(log_latents, run, model)
     run.finish(groups, pictures, confusion=confusion.tolist())
     draw_figures(run, model)
 
 
-def _draw_confusion(run, confusion):
+def _draw_confusion(run: Run, confusion: torch.Tensor) -> None:
     figures.save_confusion(run.folder.output / "confusion.png", confusion)
 
 
-def _draw(run, model, x):
+def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
     with seeded(run.settings.seed):
         grid = class_conditional(model, COLUMNS)
         rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
@@ -87,21 +96,21 @@ def _draw(run, model, x):
     figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
 
 
-def class_conditional(model, columns):
+def class_conditional(model: LatentVariableModel, columns: int) -> torch.Tensor:
     """Mean pixels, a row per label, a column per z: (Y · columns, 784)."""
     z = model.sample_z(columns)
     z = z.expand(model.y_dim, *z.shape)
     return model.compute_sigmoid_given(z, model.labels(z)).flatten(0, 1)
 
 
-def analogies(model, x, y):
+def analogies(model: LatentVariableModel, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """An image, then its z decoded with every label: (B, 784), one-hot (B, Y) → (B·(1+Y), 784)."""
     z = model.posterior(x, y.to(x)).mean
     drawn = model.compute_sigmoid_given(z.expand(model.y_dim, *z.shape), model.labels(z))
     return torch.cat([x.unsqueeze(0), drawn]).transpose(0, 1).flatten(0, 1)  # from (1 + Y, B, 784)
 
 
-def predicted(model, x):
+def predicted(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
     """The likeliest label of each image, (B,)."""
     return model.label_posterior(x).mode
 
@@ -112,6 +121,8 @@ def _log_classification(run, model, step, every=1):
     log_test(run, numbers, step)
 
 
-def _classification(run, model, every=1):
+def _classification(
+    run: Run, model: LatentVariableModel, every: int = 1
+) -> tuple[Numbers, torch.Tensor]:
     """Of all test images, or of every second, …"""
     return classification(model, grey(run.dataset.test_x[::every]), run.dataset.test_y[::every])

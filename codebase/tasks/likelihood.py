@@ -1,6 +1,9 @@
 """A model that bounds log p(x): its bounds, samples and reconstructions."""
 
 from functools import partial
+from typing import Any
+
+import torch
 
 from codebase import figures
 from codebase.data import subsets
@@ -9,27 +12,32 @@ from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
+from codebase.evaluation.divergence import diverged
+from codebase.evaluation.numbers import Numbers
+from codebase.evaluation.reference import words
 from codebase.evaluation.tables import table
 from codebase.files import logs
+from codebase.models.base import LatentVariableModel
 from codebase.runs import progress
 from codebase.runs.pictures import failures, warn
+from codebase.runs.run import Run
 
 ROWS, COLUMNS = 10, 20  # the assignment's picture of 200 digits
 REPEATS = 10  # of the bounds between checkpoints, which take under 1% of 1,000 iterations' time
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
 
 
-def labelled(run):
+def labelled(run: Run) -> None:
     """None: it is trained without labels."""
 
 
-def evaluate(run, model, step):
+def evaluate(run: Run, model: LatentVariableModel, step: int) -> None:
     """Logs the bounds on the test subset, in between checkpoints."""
     run.writer.lay_out(logs.BOUND)
     log_bounds(run, model, step)
 
 
-def watch(run, model, step):
+def watch(run: Run, model: LatentVariableModel, step: int) -> None:
     """Logs the bounds on the test subset, samples and reconstructions, at a checkpoint."""
     run.writer.lay_out(logs.BOUND)
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
@@ -41,7 +49,7 @@ def watch(run, model, step):
     log_grid(run.writer, "reconstructions", figures.reconstructions(x, again), step)
 
 
-def report(run, model):
+def report(run: Run, model: LatentVariableModel) -> None:
     """Bounds on the test subset and on all test images, a table of them, and 200 digits."""
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     test = subsets.test_images(run.dataset, model.abilities.pixels)
@@ -55,8 +63,10 @@ def report(run, model):
     columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
+    print(words(run.settings.problem), end="\n" if run.settings.bands else "")
     print(f"active latent dimensions: {active} of {model.z_dim}")
-    warn_of_collapse(collapsed(subset["kl"].value, active, model.z_dim))
+    fallen = collapsed(subset["kl"].value, active, model.z_dim)
+    warn_of_failure(fallen, subset["nelbo"].value, x.shape[1])
     pictures = {
         "samples and reconstructions": partial(_draw, run, model, x),
         "curves": partial(draw_curves, run),
@@ -66,7 +76,7 @@ def report(run, model):
     draw_figures(run, model)
 
 
-def _draw(run, model, x):
+def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
     with seeded(run.settings.seed):
         likelihood = model.likelihood(model.sample_z(ROWS * COLUMNS))
         means, samples = likelihood.mean, likelihood.sample()
@@ -81,14 +91,14 @@ def _draw(run, model, x):
 # What other tasks do too
 
 
-def draw_figures(run, model):
+def draw_figures(run: Run, model: LatentVariableModel) -> None:
     """With --figures 1, what run_figures.py draws; a warning if it cannot be."""
     if run.args.figures:
         failed = failures({"figures": partial(_draw_figures, run, model)})
         warn(failed, f"python run_figures.py {run.name} draws them")
 
 
-def _draw_figures(run, model):
+def _draw_figures(run: Run, model: LatentVariableModel) -> None:
     from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
     others = book.other_datasets(run.dataset.name, run.args.data_dir)
@@ -96,47 +106,51 @@ def _draw_figures(run, model):
     book.draw(study, run.folder.output / "figures")
 
 
-def draw_curves(run):
+def draw_curves(run: Run) -> None:
     """Draws what the run has logged, if its log is there and has more than one point."""
     scalars = logs.scalars(run.name)
     if any(len(points) > 1 for points in scalars.values()):
         figures.save_curves(run.folder.output / "curves.png", scalars)
 
 
-def warn_of_collapse(collapsed):
-    """Prints a warning, if so."""
-    if collapsed:
+def warn_of_failure(collapsed: bool, nelbo: float, pixels: int) -> None:
+    """Prints a warning if the training diverged (see `diverged`), or the posterior collapsed."""
+    if diverged(nelbo, pixels):
+        print(f"*** WARNING: the training has diverged (nelbo {nelbo:.3g}); try a smaller --lr.")
+    elif collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
 
 
-def title(run):
+def title(run: Run) -> str:
     """The run's name, iterations and, if they are not MNIST, its data."""
     note = "" if run.dataset.name == "mnist" else f" — {run.dataset.name.upper()}, NOT MNIST"
     return f"{run.name} after {run.args.iter_max:,} iterations{note}"
 
 
-def log_bounds(run, model, step):
+def log_bounds(run: Run, model: LatentVariableModel, step: int) -> None:
     """Logs the bounds on the test subset, means of REPEATS samples drawn at once, to be quick."""
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     log_test(run, subset_bounds(model, x.repeat(REPEATS, 1), run_iwae=False, repeats=1), step)
 
 
-def log_test(run, numbers, step):
+def log_test(run: Run, numbers: Numbers, step: int) -> None:
     """Logs {name: Number} of a test set."""
     logs.log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
 
 
-def log_latents(run, model):
+def log_latents(run: Run, model: LatentVariableModel) -> None:
     """Logs codes of test images for the projector, once the model is trained."""
     if run.writer is None:
         return  # --train 0
     every = slice(None, None, -(-len(run.dataset.test_x) // PROJECTED))
     found = codes(model, subsets.test_images(run.dataset, model.abilities.pixels)[every])
-    x, y = grey(run.dataset.test_x[every]), run.dataset.test_y[every]
-    y = y if run.dataset.labelled else None
+    x = grey(run.dataset.test_x[every])
+    y = run.dataset.test_y[every] if run.dataset.labelled else None
     run.writer.add_latents(found, x, y, run.args.iter_max)
 
 
-def log_grid(writer, tag, images, step, columns=COLUMNS):
+def log_grid(
+    writer: Any, tag: str, images: torch.Tensor, step: int, columns: int = COLUMNS
+) -> None:
     """Logs images as one picture."""
     writer.add_image(tag, figures.grid(images, columns), step, dataformats="HW")

@@ -101,6 +101,13 @@ class Lab:
                 self.hopeless = failure
             raise
 
+    def idle(self):
+        """A finding where what is asked answers the same whatever it is given; None otherwise.
+
+        Such a placeholder is right in some respects, and earns nothing for that.
+        """
+        return None
+
     def seed(self):
         """A seed for the submission's own generators."""
         return int(self.rng.integers(1 << 31))
@@ -133,6 +140,19 @@ class FunctionLab(Lab):
             if gradient is None or gradient.shape != argument.shape:
                 raise Failure(Note("no_gradient_to", name=self.name, argument=self.signature[i]))
         return value[0], [found[f"d{i}"].astype(np.float64) for i in range(len(arguments))]
+
+    def values(self):
+        """What it answers to several questions, as arrays."""
+        return []
+
+    @once
+    def idle(self):
+        try:
+            values = [np.ravel(value) for value in self.values()]
+        except Failure:
+            return None
+        constant = values and np.ptp(np.concatenate(values)) == 0
+        return Finding(False, Note("constant", name=self.name)) if constant else None
 
     def _ask(self, arguments, cotangent, repeat):
         arrays = {str(i): a.astype(np.float32) for i, a in enumerate(arguments)}
@@ -189,13 +209,20 @@ def numbers(expected, got, tolerance=None):
     )
 
 
-def recognised(got, candidates):
-    """The note of the first wrong formula that gives what came: ((key, value), …)."""
-    for key, value in candidates:
-        if np.all(np.isfinite(value)) and close(got, value, 1e-3, 1e-3):
-            return Note(key)
-    if np.any(np.isnan(got)):
+def recognised(answers, candidates):
+    """The note of the first wrong formula that gives what came, in every case.
+
+    Args:
+        answers: what came, one array per case.
+        candidates: for every case [(key, value), …], the formulas in the same order.
+    """
+    for tried in zip(*candidates, strict=True):
+        values = [value for _, value in tried]
+        alike = (close(got, value, 1e-3, 1e-3) for got, value in zip(answers, values, strict=True))
+        if all(np.all(np.isfinite(value)) for value in values) and all(alike):
+            return Note(tried[0][0])
+    if any(np.any(np.isnan(got)) for got in answers):
         return Note("cause.nan")
-    if np.any(np.isinf(got)):
+    if any(np.any(np.isinf(got)) for got in answers):
         return Note("cause.inf")
     return None

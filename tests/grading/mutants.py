@@ -445,3 +445,120 @@ RIGHT_BUT_UNUSUAL = [
         {"ut.kl_normal(m, v, self.z_prior_m, self.z_prior_v)":
          "ut.log_normal(z, m, v) - ut.log_normal(z, self.z_prior_m, self.z_prior_v)"}, "SSVAE")),
 ]  # fmt: skip
+
+
+# Ways to draw z wrongly within a bound, in place of `ut.sample_gaussian(m, v)`.
+DRAWS = {
+    "v as a standard deviation": "m + v * torch.randn_like(v)",
+    "the mean": "m",
+    "unit noise": "m + torch.randn_like(m)",
+    "v as a log variance": "m + torch.exp(0.5 * v) * torch.randn_like(m)",
+    "the prior": "torch.randn_like(m)",
+    "no mean": "v.sqrt() * torch.randn_like(m)",
+    "uniform noise": "m + v.sqrt() * torch.rand_like(m)",
+    "v squared": "m + v ** 2 * torch.randn_like(m)",
+    "half the spread": "m + 0.5 * v.sqrt() * torch.randn_like(m)",
+    "the fourth root": "m + v ** 0.25 * torch.randn_like(m)",
+    "one-sided noise": "m + v.sqrt() * torch.randn_like(m).abs()",
+    "one noise for all images": "m + v.sqrt() * torch.randn(m.shape[-1])",
+    "one noise for all dimensions": "m + v.sqrt() * torch.randn(len(m), 1)",
+    "another image's posterior": "ut.sample_gaussian(m.roll(1, 0), v.roll(1, 0))",
+    "the batch's mean": "ut.sample_gaussian(m.mean(0, keepdim=True).expand_as(m), v)",
+    "m cut from the graph": "m.detach() + v.sqrt() * torch.randn_like(v)",
+}
+ITEM = {"VAE": "1.2", "GMVAE": "2.1", "SSVAE": "3.2"}
+WRONG_DRAWS = [
+    mistake(f"{model}: {name}", item, **bound({"z = ut.sample_gaussian(m, v)": f"z = {z}"}, model))
+    for model, item in ITEM.items()
+    for name, z in DRAWS.items()
+]
+
+IWAE = """
+import math
+
+
+def negative_iwae_bound(self, x, iw):
+    n = len(x)
+    m, v = self.enc.encode(x)
+    m, v, x = ut.duplicate(m, iw), ut.duplicate(v, iw), ut.duplicate(x, iw)
+    z = ut.sample_gaussian(m, v)
+    kl = ut.log_normal(z, m, v) - ut.log_normal(z, torch.zeros_like(m), torch.ones_like(v))
+    rec = -ut.log_bernoulli_with_logits(x, self.dec.decode(z))
+    niwae = -ut.log_mean_exp(-(kl + rec).reshape(iw, n), dim=0).mean()
+    return niwae, kl.mean(), rec.mean()
+"""
+
+
+def iwae(name, lines):
+    """A VAE with the right IWAE bound, some lines of it replaced."""
+    body = IWAE
+    for old, new in lines.items():
+        assert body.count(old) == 1, old
+        body = body.replace(old, new)
+    return Variant(name, "VAE", body)
+
+
+NLL = "-ut.log_mean_exp(-(kl + rec).reshape(iw, n), dim=0).mean()"
+RIGHT_IWAE = [
+    iwae("as it is", {}),
+    iwae("logsumexp", {NLL: "(math.log(iw) - torch.logsumexp(-(kl + rec).view(iw, n), 0)).mean()"}),
+    iwae("images outermost", {
+        "ut.duplicate(m, iw), ut.duplicate(v, iw), ut.duplicate(x, iw)":
+        "(t.repeat_interleave(iw, 0) for t in (m, v, x))",
+        ".reshape(iw, n), dim=0)": ".reshape(n, iw), dim=1)"}),
+]  # fmt: skip
+WRONG_IWAE = [
+    iwae("the ELBO", {NLL: "(kl + rec).mean()"}),
+    iwae("a sum for a mean", {"log_mean_exp": "log_sum_exp"}),
+    iwae("the sign", {"niwae = -ut": "niwae = ut"}),
+    iwae("the sign inside", {"exp(-(kl + rec)": "exp((kl + rec)"}),
+    iwae("images mixed", {".reshape(iw, n), dim=0)": ".reshape(n, iw), dim=1)"}),
+    iwae("over everything", {".reshape(iw, n), dim=0)": ".flatten(), dim=0)"}),
+    iwae("over the images", {".reshape(iw, n), dim=0)": ".reshape(iw, n), dim=1)"}),
+    iwae("one sample copied", {
+        "    z = ut.sample_gaussian(m, v)\n":
+        "    z = ut.duplicate(ut.sample_gaussian(m[:n], v[:n]), iw)\n"}),
+    iwae("the KL in closed form", {
+        "kl = ut.log_normal(z, m, v) - ut.log_normal(z, torch.zeros_like(m), torch.ones_like(v))":
+        "kl = ut.kl_normal(m, v, torch.zeros_like(m), torch.ones_like(v))"}),
+    iwae("log q forgotten", {"kl = ut.log_normal(z, m, v) - ut": "kl = -ut"}),
+    iwae("log p forgotten", {
+        " - ut.log_normal(z, torch.zeros_like(m), torch.ones_like(v))": ""}),
+    iwae("log q at the mean", {"kl = ut.log_normal(z, m, v)": "kl = ut.log_normal(m, m, v)"}),
+    iwae("the mean as the sample", {"z = ut.sample_gaussian(m, v)": "z = m"}),
+    iwae("v as a standard deviation", {
+        "z = ut.sample_gaussian(m, v)": "z = m + v * torch.randn_like(v)"}),
+    iwae("log of the mean of the sums", {NLL: "(kl + rec).reshape(iw, n).min(0)[0].mean()"}),
+    iwae("only the reconstruction is averaged so", {
+        NLL: "(kl.mean() - ut.log_mean_exp(-rec.reshape(iw, n), dim=0).mean())"}),
+    iwae("each term averaged so", {
+        NLL: "-(ut.log_mean_exp(-kl.reshape(iw, n), dim=0)"
+             " + ut.log_mean_exp(-rec.reshape(iw, n), dim=0)).mean()"}),
+    iwae("a sum over the batch", {"dim=0).mean()": "dim=0).sum()"}),
+    iwae("log M twice", {"dim=0).mean()": "dim=0).mean() + math.log(iw)"}),
+    iwae("half the weights", {"exp(-(kl + rec)": "exp(-0.5 * (kl + rec)"}),
+]  # fmt: skip
+
+ZEROS = "torch.zeros((), requires_grad=True)"
+PLACEHOLDERS = [
+    *(
+        Variant(f"{name}: {value}", **util(f"def {name}({arguments}):\n    return {value}"))
+        for name, arguments, values in (
+            ("sample_gaussian", "m, v", ("torch.zeros_like(m)", "torch.ones_like(v)", "None")),
+            ("log_normal", "x, m, v", ("torch.zeros(x.shape[:-1])", "0 * x.sum(-1)", "None")),
+            ("log_normal_mixture", "z, m, v", ("torch.zeros(len(z))", "0 * z.sum(-1)", "None")),
+        )
+        for value in values
+    ),
+    *(
+        Variant(f"{model}: {value}", model, f"def negative_elbo_bound(self, x):\n    {value}\n")
+        for model, n in (("VAE", 3), ("GMVAE", 3), ("SSVAE", 4))
+        for value in (
+            f"return ({ZEROS},) * {n}",
+            f"return (0 * x.sum(),) * {n}",
+            f"terms = torch.full(({n - 1},), 50.0) + 0 * self.enc.net[0].weight.sum()\n"
+            "    return (terms.sum(), *terms)",
+            "pass",
+        )
+    ),
+]  # fmt: skip

@@ -15,10 +15,11 @@ from conftest import ROOT
 from grading import batch, report
 from grading.batch import named
 from grading.judge import GROUPS, POINTS, Verdict
+from grading.lockdown import GUARDS
 from grading.messages import LANGUAGES, MESSAGES, Note
-from grading.submission import GRADED
+from grading.project import GRADED
 
-NO_ZIP = Note("refused.damaged", path="beto.zip", message="File is not a zip file")
+NO_ZIP = Note("refused.no_zip", path="beto.zip")
 
 
 def fields(text):
@@ -130,7 +131,7 @@ def test_grades_csv_and_files(verdict, tmp_path):
     assert int(rows[0]["total"]) == verdict.total
     assert rows[1]["judged"] == "no"
     assert len(list(tmp_path.glob("*.md"))) == 2
-    assert "File is not a zip file" in (tmp_path / "beto.md").read_text("utf-8")
+    assert "it is no zip" in (tmp_path / "beto.md").read_text("utf-8")
 
 
 def test_the_table_is_aligned(verdict):
@@ -202,3 +203,48 @@ def test_ctrl_c_ends_it_all_at_once(tmp_path):
 def test_notes_say_their_values_in_the_same_language():
     note = Note("at", where="v = 1", then=Note("numbers", expected="1", got="2"))
     assert note.say("es") == "en v = 1: se esperaba 1, se obtuvo 2"
+
+
+def of_guards(*guards):
+    return Verdict("x", 0, guards=None if guards == (None,) else list(guards))
+
+
+def test_what_held_is_said_of_whom_it_held_for():
+    """A submission that no process was started for says nothing of the platform."""
+    every, some = of_guards(*GUARDS), of_guards("memory")
+    refused = ("eva", NO_ZIP)
+    (line,) = report.isolation([("ana", every), ("beto", of_guards(None)), refused], "en")
+    assert line == Note("report.guards_all").say("en")
+    lines = [*report.isolation([("ana", every), ("beto", some), ("carla", some), refused], "en")]
+    assert len(lines) == 2
+    assert lines[0].startswith("ana: ")
+    assert lines[1].startswith("beto, carla: ")
+    assert "the limit on memory" not in lines[1]
+
+
+def test_a_submission_without_utils_was_confined_like_any_other(grade, solutions):
+    files = dict(solutions["classic"])
+    whole = grade(files, only=("log_normal",)).guards
+    del files["utils.py"]
+    assert grade(files, only=("log_normal",)).guards == whole
+
+
+@pytest.mark.parametrize(
+    ("targets", "word"),
+    [(("VAE",), "evaluado con"), (("VAE", "GMVAE"), "evaluados con"), (("given",), None)],
+)
+def test_several_are_judged_in_the_plural(targets, word):
+    standins = dict.fromkeys(targets, ("log_normal",))
+    text = report.feedback(Verdict("x", 0, standins=standins), "es")
+    assert (f": {word} " in text) if word else ("evaluado" not in text)
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "for a GPU"), ("es", "para una GPU")])
+def test_code_for_a_gpu_is_told_so(language, words):
+    assert words in report.feedback(Verdict("x", 0, gpu=True), language)
+    assert words not in report.feedback(Verdict("x", 0), language)
+
+
+def test_what_else_was_handed_in_is_named():
+    text = report.feedback(Verdict("x", 0, others=("tp1.zip", "old/tp.zip")), "es")
+    assert "`tp1.zip`, `old/tp.zip`" in text

@@ -1,14 +1,18 @@
 """Which zips and folders are accepted, and what becomes of them."""
 
+import json
+import os
 import stat
-import subprocess
-import sys
 import zipfile
 
 import pytest
 from conftest import ROOT
 
-from grading.submission import GRADED, MAX_UNPACKED, Refused, Submission, excerpt, find, read
+from grading import batch
+from grading.people import find
+from grading.project import GRADED, excerpt
+from grading.submission import Submission, read
+from grading.tree import MAX_DEPTH, MAX_ENTRIES, MAX_UNPACKED, Refused, refusal
 
 UTILS = "codebase/utils.py"
 
@@ -37,7 +41,7 @@ def test_the_four_files_are_found_wherever_they_lie(zipped, prefix):
         path: f"# {path}" for path in GRADED
     }
     assert submission.missing == []
-    assert submission.package == ([p for p in prefix.split("/") if p] or ["codebase"])[-1]
+    assert submission.package == prefix.strip("/")
 
 
 def test_folders_are_read_like_zips(tmp_path):
@@ -57,7 +61,7 @@ def test_paths_out_of_the_zip_are_refused(zipped, name):
 
 
 def test_links_are_refused(zipped):
-    link = zipfile.ZipInfo("codebase/data")
+    link = zipfile.ZipInfo("codebase/data.py")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     path = zipped(four())
     with zipfile.ZipFile(path, "a") as archive:
@@ -80,7 +84,7 @@ def test_bombs_are_refused(zipped, tmp_path):
     big = tmp_path / "bomb.zip"
     with zipfile.ZipFile(big, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(UTILS, bytes(MAX_UNPACKED + 1))
-    with pytest.raises(Refused, match="unpacks to more"):
+    with pytest.raises(Refused, match=r"more than 50 MB .*; leave out codebase/utils\.py"):
         read("x", big)
     lying = bytearray(big.read_bytes())
     size = (MAX_UNPACKED + 1).to_bytes(4, "little")
@@ -106,8 +110,9 @@ def test_damaged_zips_are_refused(zipped):
         if damaged[:3] == b"Rar":  # a zip may have anything in front
             assert read("x", path).files
             continue
-        with pytest.raises(Refused, match="cannot be unpacked"):
+        with pytest.raises(Refused, match="cannot be unpacked") as refusal:
             read("x", path)
+        assert not set(refusal.value.note.say("es").split()) & {"is", "not", "a", "file", "bad"}
 
 
 def test_protected_zips_are_refused(zipped):
@@ -150,7 +155,7 @@ def test_models_that_lost_their_folder_are_found(zipped):
 
 def test_of_two_copies_the_package_is_read_and_the_other_named(zipped):
     submission = read("x", zipped(four("backup/") | four("work/codebase/")))
-    assert submission.package == "codebase"
+    assert submission.package == "work/codebase"
     assert submission.copies == ("backup",)
 
 
@@ -179,40 +184,51 @@ def test_many_are_found_in_a_folder(zipped, tmp_path):
         find(tmp_path / "nowhere")
 
 
+def manifest(folder):
+    return json.loads((folder / "manifest.json").read_text("utf-8"))
+
+
 def test_missing_parts_come_from_this_project_and_graded_ones_never(tmp_path):
-    Submission("x", "codebase", {"models/vae.py": b"mine", "train.py": b"theirs"}).assemble(
-        tmp_path
+    files = {"models/vae.py": b"mine", "train.py": b"theirs"}
+    Submission("x", "codebase", files).assemble(tmp_path)
+    modules, filled = manifest(tmp_path)["modules"], manifest(tmp_path)["filled"]
+    assert filled["codebase.models.nns.v1"] == "_project.models.nns.v1"
+    assert (tmp_path / modules["codebase.train"]).read_text() == "theirs"
+    assert (tmp_path / modules["codebase.models.vae"]).read_text() == "mine"
+    for name in ("utils", "models.gmvae", "models.ssvae"):
+        assert f"codebase.{name}" not in modules | filled
+    for path in ("vae", "gmvae", "ssvae"):
+        assert not (tmp_path / "_project" / "models" / f"{path}.py").exists()
+
+
+def test_a_stand_in_brings_what_it_needs_and_no_more(tmp_path):
+    Submission("x", "codebase", {"models/vae.py": b"mine"}).assemble(
+        tmp_path, replaced=["utils.py", "models/gmvae.py"]
     )
-    root = tmp_path / "codebase"
-    assert (root / "models" / "nns" / "v1.py").exists()
-    assert (root / "train.py").read_text() == "theirs"
-    assert (root / "models" / "vae.py").read_text() == "mine"
-    for path in ("utils.py", "models/gmvae.py", "models/ssvae.py"):
-        assert not (root / path).exists()
+    assert manifest(tmp_path)["filled"]["codebase.models.gmvae"] == "_project.models.gmvae"
+    assert (tmp_path / "_project" / "utils.py").exists()
+    assert not (tmp_path / "_project" / "models" / "ssvae.py").exists()
 
 
-def test_a_package_of_another_name_is_one_package(tmp_path):
-    """Imports under both names give the same modules, though the models import each other."""
-    files = {
-        "utils.py": b"from submission.models.vae import VAE\n",
-        "models/vae.py": b"import sys\nfrom submission import utils as ut\n"
-        b"assert ut is sys.modules['codebase.utils']\nVAE = 1\n",
-    }
-    Submission("x", "submission", files).assemble(tmp_path)
-    code = "import codebase.utils, submission.utils as other; assert other is codebase.utils"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-
-
-def test_their_own_helpers_keep_their_names(tmp_path):
-    files = {"utils.py": b"", "given.py": b"mine", "standins.py": b"mine"}
-    Submission("x", "codebase", files).assemble(tmp_path, standins=("log_normal",))
-    assert (tmp_path / "codebase" / "given.py").read_text() == "mine"
-    assert (tmp_path / "codebase" / "standins.py").read_text() == "mine"
+def test_this_projects_own_refers_to_itself_alone(tmp_path):
+    Submission("x", "codebase", {"utils.py": b""}).assemble(tmp_path, whole=True)
+    for file in (tmp_path / "_project").rglob("*.py"):
+        assert "codebase" not in file.read_text("utf-8")
 
 
 def test_a_module_of_theirs_is_not_hidden_by_a_folder_of_ours(tmp_path):
     Submission("x", "codebase", {"utils.py": b"", "models/nns.py": b""}).assemble(tmp_path)
-    assert not (tmp_path / "codebase" / "models" / "nns").exists()
+    assert not any("models.nns." in name for name in manifest(tmp_path)["filled"])
+
+
+def test_networks_of_theirs_beside_ours_are_one_package(tmp_path):
+    """Their own v1 without an __init__.py: this project's gathers it."""
+    files = {"utils.py": b"", "models/nns/v1.py": b"mine"}
+    Submission("x", "codebase", files).assemble(tmp_path)
+    modules = manifest(tmp_path)["modules"]
+    assert modules["codebase.models.nns.v1"] == "own/codebase/models/nns/v1.py"
+    text = (tmp_path / modules["codebase.models.nns"]).read_text("utf-8")
+    assert "from codebase.models.nns import v1" in text
 
 
 def test_an_excerpt_holds_what_is_named_and_what_that_needs():
@@ -224,9 +240,171 @@ def test_an_excerpt_holds_what_is_named_and_what_that_needs():
 
 
 def test_the_given_functions_hold_no_graded_one(tmp_path):
-    Submission("x", "codebase", {"utils.py": b""}).assemble(tmp_path)
-    given = (tmp_path / "codebase" / "_given.py").read_text()
+    Submission("x", "codebase", {"utils.py": b""}).assemble(tmp_path, standins=["log_normal"])
+    given = (tmp_path / "_project" / "utils.py").read_text()
     assert "def kl_normal" in given
-    for graded in ("sample_gaussian", "log_normal", "log_normal_mixture"):
+    assert "def log_normal(" in given
+    for graded in ("sample_gaussian", "log_normal_mixture"):
         assert f"def {graded}(" not in given
-    assert not (tmp_path / "codebase" / "_standins.py").exists()
+
+
+# One row for every person
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Writes a folder of {path: text, or the entries of a zip}, and finds who is in it."""
+
+    def folder(entries, root="all"):
+        for path, content in entries.items():
+            file = tmp_path / root / path
+            if path.endswith("/"):
+                file.mkdir(parents=True)
+                continue
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, dict):
+                with zipfile.ZipFile(file, "w") as archive:
+                    for entry, text in content.items():
+                        archive.writestr(entry, text)
+            else:
+                file.write_text(content)
+        return {name: _outcome(name, path) for name, path in find(tmp_path / root)}
+
+    return folder
+
+
+def _outcome(name, path):
+    try:
+        return read(name, path)
+    except Refused as refusal:
+        return refusal.note.say("en")
+
+
+def package(*parts):
+    return {"/".join((*parts, path)): f"# {parts[0]}" for path in GRADED}
+
+
+def test_an_archive_beside_another_persons_package(folder):
+    found = folder({"Ana/x.zip": four()} | package("Beto", "codebase"))
+    assert set(found) == {"Ana", "Beto"}
+    assert all(submission.missing == [] for submission in found.values())
+
+
+def test_whoever_handed_in_nothing_of_use_has_a_row_that_says_so(folder):
+    found = folder(
+        package("Ana", "codebase")
+        | {"Beto/tp.zip": four(), "Carla/tp.ipynb": "{}", "Dora/informe.pdf": "", "Eva/": None}
+        | {"Fede/tp.tar.xz": "", "Gabi/sub/tp.zip": four(), "Hugo/src/": None, "Inés.rar": "Rar!"}
+    )
+    assert set(found) == {"Ana", "Beto", "Carla", "Dora", "Eva", "Fede", "Gabi", "Hugo", "Inés"}
+    assert "tp.ipynb" in found["Carla"]
+    assert "informe.pdf" in found["Dora"]
+    assert ".xz" in found["Fede"]
+    assert ".rar" in found["Inés"]
+    assert all("none of the graded files" in found[name] for name in ("Carla", "Eva", "Hugo"))
+    assert found["Gabi"].missing == []
+
+
+def test_nobody_handed_in_anything_of_use(folder):
+    found = folder({"Carla/tp.ipynb": "{}", "Dora/informe.pdf": ""})
+    assert set(found) == {"Carla", "Dora"}
+
+
+def test_of_two_archives_the_newest_with_graded_files_counts(folder, tmp_path):
+    old, new, newest = "Ana/tp1.zip", "Ana/b/tp2.zip", "Ana/figures.zip"
+    folder({old: four(), new: four("submission/"), newest: {"a.png": ""}} | {"Beto/tp.zip": four()})
+    for age, path in enumerate((newest, new, old)):
+        os.utime(tmp_path / "all" / path, (1e9 - age, 1e9 - age))
+    found = {name: _outcome(name, path) for name, path in find(tmp_path / "all")}
+    assert set(found) == {"Ana", "Beto"}
+    assert found["Ana"].package == "submission"
+    assert set(found["Ana"].others) == {"tp1.zip", "figures.zip"}
+
+
+def test_a_damaged_archive_hides_no_good_one(folder, tmp_path):
+    folder({"Ana/tp1.zip": four(), "Ana/tp2.zip": "no zip", "Beto/tp.zip": four()})
+    os.utime(tmp_path / "all/Ana/tp1.zip", (1e9, 1e9))
+    found = {name: _outcome(name, path) for name, path in find(tmp_path / "all")}
+    assert found["Ana"].others == ("tp2.zip",)
+
+
+def test_a_package_and_an_older_archive_of_it_are_one_person(folder, tmp_path):
+    entries = package("codebase") | {"entregable.zip": four("submission/"), "run_vae.py": ""}
+    folder(entries, "Ana")
+    os.utime(tmp_path / "Ana/entregable.zip", (1e9, 1e9))
+    ((name, path),) = find(tmp_path / "Ana")
+    assert name == "Ana"
+    assert read(name, path).package == "codebase"
+
+
+def test_a_project_of_one_person_is_one_row(folder):
+    project = package("tp", "codebase") | {"figs/a.png": "", "data/train.npz": "", "logs/": None}
+    assert set(folder(project, "Ana")) == {"Ana"}
+    assert set(folder(package("src", "submission") | {"nb/x.ipynb": ""}, "Beto")) == {"Beto"}
+
+
+def test_each_of_several_paths_has_its_rows(folder, tmp_path):
+    """As in `grade.py */`: an empty folder among them stops nobody."""
+    folder(package("Ana", "codebase") | {"Beto/tp.ipynb": "", "Carla/": None})
+    found, refused = batch._found([tmp_path / "all" / name for name in ("Ana", "Beto", "Carla")])
+    assert [name for name, _ in found] == ["Ana", "Beto", "Carla"]
+    assert len(refused) == 2
+    assert "tp.ipynb" in _outcome(*found[1])
+    assert "none of the graded files" in _outcome(*found[2])
+
+
+# Depth, and ballast
+
+
+def nested(depth):
+    return "".join(f"{'abcdefgh'[i % 8]}/" for i in range(depth)) + "codebase/"
+
+
+@pytest.mark.parametrize("depth", [0, 3, 4, 20])
+def test_depth_takes_nothing_away(zipped, folder, depth):
+    entries = four(nested(depth)) | {f"{nested(depth)}models/nns/v1.py": "# own networks"}
+    unzipped = {f"Ana/{path}": text for path, text in entries.items()}
+    found = folder(unzipped | package("Beto", "codebase"))
+    for submission in (read("x", zipped(entries)), found["Ana"]):
+        assert submission.missing == []
+        assert "models/nns/v1.py" in submission.files
+
+
+def test_the_limit_of_depth_is_said(zipped, folder):
+    entries = four() | {f"{nested(MAX_DEPTH)}utils.py": ""}
+    found = folder({f"Ana/{path}": text for path, text in entries.items()} | {"Beto/": None})
+    assert f"more than {MAX_DEPTH} folders deep" in _outcome("x", zipped(entries))
+    assert f"more than {MAX_DEPTH} folders deep" in found["Ana"]
+
+
+def test_ballast_neither_counts_nor_refuses(zipped):
+    link = zipfile.ZipInfo("venv/lib/os.py")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    path = zipped(four() | {f"logs/{i}.txt": "" for i in range(MAX_ENTRIES + 1)})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data/train.npy", bytes(MAX_UNPACKED + 1))
+        archive.writestr("old/big.json", bytes(MAX_UNPACKED + 1))
+        archive.writestr(link, "/usr/lib/python3/os.py")
+        archive.writestr("../notes.txt", "")
+    assert read("x", path).missing == []
+
+
+@pytest.mark.parametrize(("entries", "named"), [
+    ({"codebase/models/big.json": bytes(MAX_UNPACKED)}, "codebase/models/big.json"),
+    ({f"codebase/runs/r{i}.json": "" for i in range(MAX_ENTRIES + 1)}, "codebase/runs"),
+])  # fmt: skip
+def test_a_refusal_names_what_to_leave_out(zipped, entries, named):
+    path = zipped(four())
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    assert f"leave out {named}" in _outcome("x", path).replace("those of ", "")
+
+
+@pytest.mark.parametrize("language", ["es"])
+def test_no_refusal_quotes_python(tmp_path, language):
+    """A folder and a zip that may not be read, a file that is no zip, an unknown system error."""
+    for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):
+        text = refusal(tmp_path / "x.zip", error).note.say(language)
+        assert "denied" not in text
+        assert "error" not in text or "sistema" in text

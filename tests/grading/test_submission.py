@@ -3,9 +3,10 @@
 import pytest
 
 from grading.judge import GROUPS, judge
+from grading.people import find
 from grading.report import explanation, title
 from grading.sandbox import Limits
-from grading.submission import find, read
+from grading.submission import read
 
 CHECKS = [check.name for group in GROUPS for check in group.checks if check.points]
 

@@ -3,6 +3,10 @@
 encode, decode and classify are the names by which older solutions of the assignment call them.
 """
 
+from collections.abc import Callable
+from typing import cast
+
+import torch
 from torch import nn
 from torch.nn import functional as F
 
@@ -12,7 +16,7 @@ X_DIM = 784
 HIDDEN = 300
 
 
-def mlp(inputs, outputs, activation):
+def mlp(inputs: int, outputs: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
     """Linear layers inputs → 300 → 300 → outputs with the activation between them."""
     return nn.Sequential(
         nn.Linear(inputs, HIDDEN),
@@ -23,20 +27,20 @@ def mlp(inputs, outputs, activation):
     )
 
 
-def check(name, t, width):
+def check(name: str, t: torch.Tensor | None, width: int) -> None:
     """Raises a ValueError unless the tensor's last dimension is that wide."""
     if t is None or t.shape[-1] != width:
         found = "nothing" if t is None else tuple(t.shape)
         raise ValueError(f"{name} must have shape (…, {width}), got {found}")
 
 
-def check_size(name, size):
+def check_size(name: str, size: int) -> None:
     """Raises a ValueError unless a number of dimensions is at least 1."""
     if size < 1:
         raise ValueError(f"{name} must be at least 1, got {size}")
 
 
-def joint(net, a, b=None):
+def joint(net: nn.Sequential, a: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
     """net([a, b]) for a and b that need only broadcast against each other.
 
     The first layer's product with the joined input is the sum of the parts' products with their
@@ -46,7 +50,7 @@ def joint(net, a, b=None):
     What comes out has the weights' type, so densities are never taken in a lower precision that
     the products may be taken in.
     """
-    first = net[0]
+    first = cast(nn.Linear, net[0])
     if b is None:
         h = first(a)
     else:
@@ -58,13 +62,15 @@ def joint(net, a, b=None):
 class Encoder(nn.Module):
     """q(z|x) or q(z|x, y): images (…, 784) and one-hot labels (…, y_dim) → m, v (…, z_dim)."""
 
-    def __init__(self, z_dim, y_dim=0):
+    def __init__(self, z_dim: int, y_dim: int = 0) -> None:
         super().__init__()
         check_size("z_dim", z_dim)
         self.y_dim = y_dim
         self.net = mlp(X_DIM + y_dim, 2 * z_dim, nn.ELU)
 
-    def forward(self, x, y=None):
+    def forward(
+        self, x: torch.Tensor, y: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         check("x", x, X_DIM)
         if y is not None or self.y_dim:
             check("y", y, self.y_dim)
@@ -76,13 +82,13 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """p(x|z) or p(x|z, y): latents (…, z_dim) and one-hot labels (…, y_dim) → logits (…, 784)."""
 
-    def __init__(self, z_dim, y_dim=0):
+    def __init__(self, z_dim: int, y_dim: int = 0) -> None:
         super().__init__()
         check_size("z_dim", z_dim)
         self.z_dim, self.y_dim = z_dim, y_dim
         self.net = mlp(z_dim + y_dim, X_DIM, nn.ELU)
 
-    def forward(self, z, y=None):
+    def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
         check("z", z, self.z_dim)
         if y is not None or self.y_dim:
             check("y", y, self.y_dim)
@@ -94,12 +100,12 @@ class Decoder(nn.Module):
 class Classifier(nn.Module):
     """q(y|x): images (…, 784) → logits (…, y_dim)."""
 
-    def __init__(self, y_dim):
+    def __init__(self, y_dim: int) -> None:
         super().__init__()
         check_size("y_dim", y_dim)
         self.net = mlp(X_DIM, y_dim, nn.ReLU)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         check("x", x, X_DIM)
         return joint(self.net, x)
 

@@ -1,0 +1,312 @@
+"""How sharply wrong draws, wrong IWAE bounds, placeholders and one fixed size are told apart."""
+
+import numpy as np
+import pytest
+from mutants import (
+    IWAE,
+    PLACEHOLDERS,
+    RIGHT,
+    RIGHT_BUT_UNUSUAL,
+    RIGHT_IWAE,
+    WRONG,
+    WRONG_DRAWS,
+    WRONG_IWAE,
+    Variant,
+    bound,
+    mistake,
+    util,
+)  # fmt: skip
+
+from grading.checks.bounds import rising
+from grading.significance import spread_limit
+
+FUNCTIONS = ("sample_gaussian", "log_normal", "log_normal_mixture")
+SEEDS = range(200, 220)
+
+
+def some_quick(variants, every):
+    """Parameters: every so many-th variant is a quick test, the others are slow ones."""
+    slow = [[] if i % every == 0 else [pytest.mark.slow] for i in range(len(variants))]
+    return [pytest.param(v, id=v.name, marks=m) for v, m in zip(variants, slow, strict=True)]
+
+
+def lost(verdict):
+    return {r.check.name for r in verdict.results if r.check.points and not r.finding.passed}
+
+
+def causes(verdict):
+    return {r.check.name: r.finding.cause for r in verdict.results if r.finding.cause}
+
+
+@pytest.fixture
+def judged(grade, solutions):
+    """Judges a variant, as far as it reaches."""
+
+    def judged(variant, seed=0, only=None):
+        if only is None:
+            only = FUNCTIONS if variant.where == "utils" else (variant.where,)
+        return grade(variant.apply(solutions[variant.base]), seed, only=only)
+
+    return judged
+
+
+# How z is drawn
+
+
+@pytest.mark.parametrize("variant", some_quick(WRONG_DRAWS, every=11))
+def test_a_wrong_draw_within_a_bound_loses_points(judged, variant):
+    assert lost(judged(variant))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", WRONG_DRAWS, ids=lambda v: v.name)
+def test_a_wrong_draw_loses_as_much_with_any_seed(judged, variant):
+    totals = {judged(variant, seed).total for seed in SEEDS}
+    assert len(totals) == 1
+    assert totals.pop() < {"VAE": 9, "GMVAE": 9, "SSVAE": 21}[variant.where]
+
+
+def test_noise_of_its_own_is_told_from_shared_noise_in_arrays():
+    """The rising image, for a decoder that is linear: shared noise doubles the spread."""
+    rng = np.random.default_rng(0)
+    slopes = rng.normal(size=(4, 784)) * np.array([[2.0], [1.0], [0.7], [0.5]])
+    p = rng.uniform(0.3, 0.7, 784)
+    ((x),) = rising(slopes, p)
+    assert set(x) == {0.0, 1.0}
+    rise = ((p - x) * slopes).sum(axis=1)
+    assert rise.sum() / np.sqrt((rise**2).sum()) > 1.8
+    e = rng.normal(size=(100_000, 4))
+    assert (rise.sum() * e[:, 0]).std() / (e @ rise).std() > 1.8
+
+
+@pytest.mark.parametrize("calls", [24, 96, 192])
+def test_the_spreads_limit_is_that_of_chi_square(calls):
+    stats = pytest.importorskip("scipy.stats")
+    exact = np.sqrt(stats.chi2.isf(5e-7, calls - 1) / (calls - 1))
+    assert exact <= spread_limit(calls, 10**12) * 1.001
+    assert spread_limit(calls, 10**12) <= exact * 1.04
+
+
+# The IWAE bound
+
+
+def iwae_of(verdict):
+    (result,) = (r for r in verdict.results if r.check.name == "VAE.iwae")
+    return result.finding
+
+
+@pytest.mark.parametrize("variant", some_quick(RIGHT_IWAE, every=2))
+def test_a_right_iwae_bound_is_said_to_be_so(judged, variant):
+    finding = iwae_of(judged(variant))
+    assert finding.passed
+    assert [note.key for note in finding.remarks] == ["iwae_right"]
+
+
+BLIND = "each term averaged so"  # which is right for independent terms and many samples
+
+
+@pytest.mark.parametrize("variant", some_quick([v for v in WRONG_IWAE if v.name != BLIND], every=6))
+def test_a_wrong_iwae_bound_is_found(judged, variant):
+    assert not iwae_of(judged(variant)).passed
+
+
+def test_of_wrong_iwae_bounds_nineteen_of_twenty_are_found():
+    assert sum(v.name != BLIND for v in WRONG_IWAE) / len(WRONG_IWAE) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_iwae_bounds_are_told_apart_with_any_seed(judged, seed):
+    assert all(iwae_of(judged(v, seed)).passed for v in RIGHT_IWAE)
+    missed = {v.name for v in WRONG_IWAE if iwae_of(judged(v, seed)).passed}
+    assert missed <= {BLIND}
+
+
+def test_what_is_wrong_with_an_iwae_bound_is_named(judged):
+    mixed, elbo = (next(v for v in WRONG_IWAE if v.name == n) for n in ("images mixed", "the ELBO"))
+    assert iwae_of(judged(mixed)).cause.key == "cause.images_mixed"
+    assert iwae_of(judged(elbo)).cause.key == "cause.mean_of_logs"
+
+
+# The same points with any seed, and none for nothing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", WRONG + RIGHT_BUT_UNUSUAL, ids=lambda v: v.name)
+def test_points_do_not_depend_on_the_seed(judged, variant):
+    assert len({judged(variant, seed, variant.reach).total for seed in SEEDS}) == 1
+
+
+@pytest.mark.parametrize("variant", some_quick(PLACEHOLDERS, every=5))
+def test_a_placeholder_earns_nothing(judged, variant):
+    reached = variant.code.partition("def ")[2].partition("(")[0]
+    target = reached if variant.where == "utils" else variant.where
+    verdict = judged(variant, only=(target,))
+    assert verdict.total == 0
+    assert len({r.finding.seen.key for r in verdict.results if r.check.points}) == 1
+
+
+# One size of a minibatch
+
+
+SIZED = {
+    "the labels of 100 images": Variant("", **bound(
+        {"torch.eye(10).repeat_interleave(n, dim=0)":
+         "torch.eye(10).repeat_interleave(100, dim=0)"}, "SSVAE")),
+    "a view of 97 rows": Variant("", **bound(
+        {"m, v = self.enc.encode(x)": "m, v = (t.view(97, -1) for t in self.enc.encode(x))"},
+        "VAE")),
+    "noise for 100 images": Variant("", **bound(
+        {"z = ut.sample_gaussian(m, v)": "z = m + v.sqrt() * torch.randn(100, self.z_dim)"},
+        "GMVAE")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_one_size_of_a_minibatch_is_one_mistake(judged, name):
+    """It costs the check of that name; the rest is judged with minibatches of that size."""
+    variant = SIZED[name]
+    verdict = judged(variant)
+    assert lost(verdict) == {f"{variant.where}.minibatch"}
+    (cause,) = causes(verdict).values()
+    assert cause.key == "cause.size"
+    assert str(cause.values["size"]) in name
+
+
+def test_what_else_is_wrong_at_one_size_is_seen(judged):
+    wrong = Variant("", **bound(
+        {"torch.eye(10).repeat_interleave(n, dim=0)":
+         "torch.eye(10).repeat_interleave(100, dim=0)",
+         "ut.kl_cat(q, log_q, -np.log(10))": "(q * log_q).sum(-1)"}, "SSVAE"))  # fmt: skip
+    verdict = judged(wrong)
+    assert lost(verdict) == {"SSVAE.minibatch", "SSVAE.kl_y"}
+
+
+def test_a_sum_over_a_fixed_size_is_one_mistake(judged):
+    variant = next(v for v in WRONG if v.name == "a batch of 100 assumed")
+    verdict = judged(variant)
+    assert lost(verdict) == {"VAE.minibatch"}
+    assert causes(verdict)["VAE.minibatch"].values == {"size": 100}
+
+
+# What is said is true
+
+
+SAID = {
+    "zeros": (("VAE", {"kl = ut": "kl = 0 * ut", "rec = -ut": "rec = -0 * ut"}), {}),
+    "the prior": (
+        ("VAE", {"z = ut.sample_gaussian(m, v)": "z = torch.randn_like(m)"}),
+        {"VAE.rec": "prior_sample"},
+    ),
+    "arguments swapped": (
+        ("VAE", {"with_logits(x, logits)": "with_logits(logits, x)"}),
+        {"VAE.rec": "swapped_arguments", "VAE.stability": "swapped_arguments"},
+    ),
+    "probabilities for logits": (
+        ("VAE", {"with_logits(x, logits)": "with_logits(x, logits.sigmoid())"}),
+        {"VAE.rec": "sigmoid_as_logits", "VAE.stability": "sigmoid_as_logits"},
+    ),
+    "arguments swapped, GMVAE": (
+        ("GMVAE", {"with_logits(x, logits)": "with_logits(logits, x)"}),
+        {"GMVAE.rec": "swapped_arguments"},
+    ),
+    "terms reshaped wrongly": (
+        ("SSVAE", {
+            "torch.eye(10).repeat_interleave(n, dim=0)": "torch.eye(10).repeat(n, 1)",
+            "ut.duplicate(x, 10)": "x.repeat_interleave(10, dim=0)"}),
+        {"SSVAE.kl_z": "reshaped_wrong", "SSVAE.rec": "reshaped_wrong"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_cause_is_named_that_explains_it(judged, name, seed):
+    (where, lines), wanted = SAID[name]
+    found = {k: c.key for k, c in causes(judged(Variant("", **bound(lines, where)), seed)).items()}
+    for check, cause in wanted.items():
+        assert found.get(check) == f"cause.{cause}"
+    assert "cause.mean_over_pixels" not in found.values()
+    assert "cause.no_logits" not in found.values()
+
+
+SOFT = """
+def negative_elbo_bound(self, x):
+    log_q = F.log_softmax(self.cls.classify(x), dim=1)
+    q = log_q.exp()
+    m, v = self.enc.encode(x, q)
+    z = ut.sample_gaussian(m, v)
+    kl_y = ut.kl_cat(q, log_q, -np.log(10)).mean()
+    kl_z = ut.kl_normal(m, v, self.z_prior_m, self.z_prior_v).mean()
+    rec = -ut.log_bernoulli_with_logits(x, self.dec.decode(z, q)).mean()
+    return kl_y + kl_z + rec, kl_z, kl_y, rec
+"""
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
+def test_soft_labels_are_told_with_any_seed(judged, seed):
+    found = causes(judged(Variant("", "SSVAE", SOFT), seed))
+    keys = {c.key for k, c in found.items() if k in ("SSVAE.kl_z", "SSVAE.rec")}
+    assert keys == {"cause.soft_labels"}
+
+
+def seen(verdict):
+    return {r.finding.seen.key for r in verdict.results if r.finding.seen}
+
+
+def test_a_mixture_without_its_sum_is_not_said_to_vanish(judged):
+    code = (
+        "def log_normal_mixture(z, m, v):\n"
+        "    d = torch.distributions.Normal(m, v.sqrt())\n"
+        "    return torch.logsumexp(d.log_prob(z.unsqueeze(1)), 1) - np.log(m.shape[1])"
+    )
+    verdict = judged(Variant("", **util(code)), only=("log_normal_mixture",))
+    assert "cause.no_log_mean_exp" not in {c.key for c in causes(verdict).values()}
+
+
+@pytest.mark.parametrize(("where", "code", "key"), [
+    ("VAE", RIGHT["VAE"].replace("return kl + rec, kl, rec", "nelbo = kl + rec"), "no_return"),
+    ("utils", "def log_normal(x, m, v):\n    p = x - m\n", "no_return"),
+    ("utils", "def log_normal(x, m, v):\n    '''Density.'''\n", "not_implemented"),
+    ("utils", "def log_normal(x, m, v):\n    raise NotImplementedError\n", "not_implemented"),
+    ("utils", "def log_normal(x, m, v):\n    return torch.zeros(2).to_sparse().median()\n",
+     "raised"),
+])  # fmt: skip
+def test_a_gap_is_told_from_a_mistake(judged, where, code, key):
+    only = ("VAE",) if where == "VAE" else ("log_normal",)
+    verdict = judged(Variant("", where, code), only=only)
+    assert seen(verdict) - {"iwae_absent"} == {key}
+
+
+def test_nothing_is_said_to_be_expected_and_come_alike(judged):
+    """Nor is 0 said to be expected where any number would do."""
+    lines = {"rec, kl_z, kl_y, rec": "rec, kl_z * np.nan, kl_y, rec"}
+    verdict = judged(Variant("", **bound(lines, "SSVAE")))
+    for result in verdict.results:
+        if result.finding.seen:
+            text = result.finding.seen.say("en")
+            assert "expected nan" not in text
+            assert "expected 0, got nan" not in text
+
+
+def test_another_cause_than_the_right_one_is_not_named_for_another_z(judged):
+    """Wrong in mean already, the two terms need not have another z each."""
+    wrong = mistake("", "2.1", **bound(
+        {"z = ut.sample_gaussian(m, v)": "z = m + torch.randn_like(m)"}, "GMVAE"))  # fmt: skip
+    assert "cause.other_sample" not in {c.key for c in causes(judged(wrong)).values()}
+
+
+@pytest.mark.parametrize("noise", ["Laplace(0.0, 0.7071)", "StudentT(5.0,)"])
+def test_noise_that_is_not_normal_need_not_be_uniform(judged, noise):
+    code = (
+        "def sample_gaussian(m, v):\n"
+        f"    e = torch.distributions.{noise.replace('(', '(*map(torch.tensor, (', 1)}))\n"
+        "    return m + v.sqrt() * e.sample(m.shape)"
+    )
+    verdict = judged(Variant("", **util(code)), only=("sample_gaussian",))
+    assert "sample_gaussian.distribution" in lost(verdict)
+    assert "cause.uniform_noise" not in {c.key for c in causes(verdict).values()}
+
+
+def test_the_iwae_of_the_variants_is_what_it_seems():
+    assert IWAE.count("log_mean_exp") == 1
