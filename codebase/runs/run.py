@@ -2,16 +2,12 @@
 
 import contextlib
 import functools
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 
 from codebase import starter
@@ -29,6 +25,7 @@ from codebase.runs import progress, record
 from codebase.runs.folder import Folder
 from codebase.runs.pictures import failures, warn
 from codebase.runs.settings import Settings
+from codebase.runs.versions import versions
 from codebase.train import Trained, loop
 
 # Bar, iterations, between checkpoints, seconds between saves, what watches the cores, iterations
@@ -209,7 +206,7 @@ class Run:
             "flags": self.settings.values,
             "data": {"name": self.dataset.name, "sha256": self.dataset.sha256()},
             "device": {"kind": str(self.device), "name": name_of(self.device)},
-            "versions": _versions(),
+            "versions": versions(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "training": self._training(),
             "numbers": {
@@ -241,28 +238,3 @@ class Run:
 def _threads():
     n = torch.get_num_threads()
     return f"{n} CPU thread{'s' if n > 1 else ''}"
-
-
-def _versions():
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "git_commit": _git_commit(),
-    }
-
-
-def _git_commit():
-    """The project's commit, with "+" if files it tracks differ from it; None outside git."""
-    here = Path(__file__).parent
-    try:
-        commit, changes = (
-            subprocess.run(
-                ["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10
-            ).stdout.strip()
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "-uno"])
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return commit + ("+" if changes else "")
