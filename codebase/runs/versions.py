@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def versions():
+def versions() -> dict[str, str | None]:
     """Of Python, torch, NumPy and this project, and the system, for a record."""
     return {
         "python": platform.python_version(),
