@@ -52,14 +52,21 @@ STARTS = {
 }
 
 
+def called_with(function):
+    """A function's signature, without its hints."""
+    found = inspect.signature(function)
+    bare = [p.replace(annotation=p.empty) for p in found.parameters.values()]
+    return str(found.replace(parameters=bare, return_annotation=found.empty))
+
+
 @pytest.mark.parametrize(("function", "signature"), SIGNATURES.items())
 def test_signatures(function, signature):
-    assert str(inspect.signature(function)) == signature
+    assert called_with(function) == signature
 
 
 @pytest.mark.parametrize(("function", "start"), STARTS.items())
 def test_signatures_begin_as_they_did(function, start):
-    assert str(inspect.signature(function)).startswith(start)
+    assert called_with(function).startswith(start)
 
 
 def test_an_unknown_helper_is_an_attribute_error():
