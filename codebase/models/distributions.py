@@ -152,9 +152,10 @@ class Bernoulli(Distribution):
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Σ_d log Bernoulli(value_d; σ(logits_d)): (…, D) in {0, 1} → (…)."""
-        if value.shape != self.logits.shape:  # a solution's function may not broadcast
-            value = value.expand_as(self.logits)
-        return ut.log_bernoulli_with_logits(value, self.logits)
+        logits = self.logits
+        if value.shape != logits.shape:  # a solution's function may not broadcast
+            value, logits = torch.broadcast_tensors(value, logits)
+        return ut.log_bernoulli_with_logits(value, logits)
 
     def entropy(self) -> torch.Tensor:
         """Σ_d H(x_d), in nats, (…): 0 where every pixel is certain, D log 2 where none is."""
