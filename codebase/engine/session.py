@@ -43,6 +43,7 @@ class Session:
     """
 
     models = 1
+    failure: UserError | OSError | None = None
 
     def __init__(
         self,
@@ -61,7 +62,6 @@ class Session:
         on_evaluation: Callable[[int], object] | None = None,
     ) -> None:
         self.model, self.writer = adapted(model), writer
-        self.failure: UserError | OSError | None = None
         self.state_path = state_path
         self.on_checkpoint, self.on_evaluation = on_checkpoint, on_evaluation
         self.semisup = y_status == "semisup"
