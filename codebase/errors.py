@@ -17,8 +17,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """ " Did you mean …?" with that of the known words that is most like it; "" if none is."""
     import difflib
 
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {found[0]}?" if found else ""
+    # Dashes that every flag begins with would make all of them alike.
+    bare = {name.lstrip("-"): name for name in known}
+    found = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1)
+    return f" Did you mean {bare[found[0]]}?" if found else ""
 
 
 class ExistsError(UserError, FileExistsError):
