@@ -16,7 +16,7 @@ from short_runs import SCRIPTS, outcomes
 from codebase.errors import UserError
 from codebase.evaluation import summary
 from codebase.evaluation.numbers import Number
-from codebase.runs import ranks, replicates
+from codebase.runs import ranks, settings
 
 VAE = "run_vae.py"
 SHORT = "--iter_max", 10  # what leaks from one run into the next shows at once
@@ -152,14 +152,14 @@ def namespace(**flags):
 def test_flags_that_do_not_go_together(flags, world, complaint, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", str(world))
     with pytest.raises(UserError, match=complaint):
-        replicates.check(namespace(**flags))
+        settings.check(namespace(**flags))
 
 
 @pytest.mark.parametrize(
     "flags", [{}, {"runs": 1, "seed": 7}, {"jobs": 3, "resume": "0"}, {"overwrite": 1}]
 )
 def test_flags_that_do(flags):
-    replicates.check(namespace(**flags))
+    settings.check(namespace(**flags))
 
 
 def test_ranks_agree_on_a_name_nobody_has_used_before(monkeypatch):

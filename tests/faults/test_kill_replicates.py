@@ -67,7 +67,7 @@ child.wait()
 """
 RANK = """
 import time
-from codebase import ranks
+from codebase.runs import ranks
 ranks.end_with_the_launcher()
 print("trains", flush=True)
 time.sleep(20)
