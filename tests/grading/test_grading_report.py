@@ -17,7 +17,6 @@ from grading.batch import named
 from grading.judge import GROUPS, POINTS, Verdict
 from grading.lockdown import GUARDS
 from grading.messages import LANGUAGES, MESSAGES, Note
-from grading.project import GRADED
 
 NO_ZIP = Note("refused.no_zip", path="beto.zip")
 
@@ -169,8 +168,8 @@ def test_the_command_from_a_folder_of_zips(tmp_path, solutions):
     zips = tmp_path / "submissions"
     zips.mkdir()
     with zipfile.ZipFile(zips / "ana.zip", "w") as archive:
-        for path in GRADED:
-            archive.writestr(f"codebase/{path}", solutions["ours"][path])
+        for path, text in solutions["ours"].items():
+            archive.writestr(f"codebase/{path}", text)
     Path(zips / "beto.zip").write_text("no zip")
     done = command(zips, "--lang", "es", "--seed", 5, cwd=tmp_path)
     assert done.returncode == 1
