@@ -22,10 +22,6 @@ class NotStackable(ValueError):
 class StackedStep(Step["Stack"]):
     """A step of a `Stack`; summaries, x and y have the model as their first dimension."""
 
-    def part(self, found: torch.Tensor, k: int) -> torch.Tensor:
-        """What of it is model k's."""
-        return found[k]
-
     def gradient_norms(self) -> list[float]:
         """Euclidean norm of each model's latest gradient."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]

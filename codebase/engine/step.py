@@ -24,7 +24,7 @@ class Step(Generic[M]):
     """Draws a minibatch and has each player minimize its loss by a step of Adam.
 
     A subclass may train several models by one step; what it hands over has the model as its first
-    dimension then, and `part` takes it apart.
+    dimension then.
 
     Args:
         model: a `models.base.Model`.
@@ -75,10 +75,6 @@ class Step(Generic[M]):
             found = tensors(found, loss)
             summaries |= {tag: value.detach() for tag, value in found.items()}
         return summaries
-
-    def part(self, found: torch.Tensor, k: int) -> torch.Tensor:
-        """What of it is model k's."""
-        return found
 
     def gradient_norms(self) -> list[float]:
         """Euclidean norm of each model's latest gradient."""

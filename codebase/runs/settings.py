@@ -104,10 +104,6 @@ class Settings:
         args = vars(self.args) | {"run": i, "runs": None, "jobs": 1, "overwrite": 0}
         return replace(self, args=Namespace(**args), began=time.perf_counter())
 
-    def to_device(self) -> "Settings":
-        """The same, with the dataset on the device."""
-        return replace(self, dataset=self.dataset.to(self.device))
-
 
 def run_name(layout: str, run: int, apart: Mapping[str, Any]) -> str:
     """A run's name: its layout, its id, and {flag: value} of what else sets it apart."""
