@@ -5,8 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from codebase import axes
+from codebase.axes import BETA
 from codebase.errors import UserError, nearest
 from codebase.flag import IN_NAME, Flag, number, switch, weight
+
+FAMILY = "codebase.models.family:FamilyVAE"  # takes a factory for each axis
 
 if TYPE_CHECKING:
     import torch
@@ -26,9 +30,12 @@ class Entry:
             flags' `argument`s say.
         task: the module of codebase.tasks that measures and draws it.
         iter_max: iterations it is trained for.
-        flags: a `Flag` for each of its settings.
+        own: a `Flag` for each of its settings.
         reference: where evaluation.reference.BANDS has the bands of its default flags, formatted
             with their values; "" where there are none.
+        parts: of a model that is put together from parts (see `axes`), {axis: its own} where that
+            is not the VAE's; None: of one that is not. With other parts than these, the
+            assignment's two are models of the family too.
     """
 
     name: str
@@ -37,8 +44,44 @@ class Entry:
     model: str
     task: str
     iter_max: int
-    flags: tuple[Flag, ...]
+    own: tuple[Flag, ...]
     reference: str = ""
+    parts: Mapping[str, str] | None = None
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Its own, then those of the axes."""
+        found = {flag.name: flag for flag in self.own}
+        if self.parts is not None:
+            found = {f.name: f for f in axes.flags(self.parts)} | found
+        own = [flag.name for flag in self.own]
+        return tuple(found[name] for name in dict.fromkeys([*own, *found]))
+
+    def defaults(self) -> dict[str, Any]:
+        """{flag: its default}."""
+        return {flag.name: flag.default for flag in self.flags}
+
+    def matters(self, values: Mapping[str, Any]) -> tuple[Flag, ...]:
+        """The flags that make the model what it is: its own, and what was chosen beyond.
+
+        Args:
+            values: {flag: value}.
+        """
+        if self.parts is None or self._plain(values):
+            return self.own
+        names = {*axes.AXES, *axes.read(values)} | {flag.name for flag in self.own}
+        return tuple(flag for flag in self.flags if flag.name in names)
+
+    def check(self, values: Mapping[str, Any]) -> None:
+        """Raises a UserError for parts that do not go together, and flags that no part reads."""
+        if self.parts is not None:
+            axes.check(values, self.defaults())
+
+    def _plain(self, values: Mapping[str, Any]) -> bool:
+        """Whether it is the assignment's own model, with nothing chosen that that does not know."""
+        usual, own = self.defaults(), {flag.name for flag in self.own}
+        beyond = (name for name in usual if name not in own)
+        return self.model != FAMILY and all(values.get(n, usual[n]) == usual[n] for n in beyond)
 
     def layout(self, values: Mapping[str, Any]) -> str:
         """The first part of a run's name, such as "model=vae_z=10".
@@ -46,7 +89,7 @@ class Entry:
         Args:
             values: {flag: value}.
         """
-        parts = [flag.written(values[flag.name]) for flag in self.flags if flag.names == IN_NAME]
+        parts = [flag.written(values[flag.name]) for flag in self.own if flag.names == IN_NAME]
         return "_".join([f"model={self.name}", *parts])
 
     def build(
@@ -61,12 +104,18 @@ class Entry:
         """
         from codebase.models.adapter import adapted
 
-        module, cls = self.model.split(":")
-        arguments = {}
-        for flag in self.flags:
-            value = values.get(flag.name, flag.default)
+        values = self.defaults() | dict(values)
+        if self.parts is None or self._plain(values):
+            made, own, arguments = self.model, self.own, {}
+        else:
+            read = axes.read(values)
+            made, own = FAMILY, tuple(flag for flag in self.own if flag.name not in read)
+            arguments = {axis: part.factory(values) for axis, part in axes.chosen(values).items()}
+        for flag in own:
+            value = values[flag.name]
             if flag.argument and not (flag.beyond and value == flag.default):
                 arguments[flag.argument] = value
+        module, cls = made.split(":")
         constructor = getattr(importlib.import_module(module), cls)
         return adapted(constructor(name=name, **arguments | dict(sizes or {})))
 
@@ -97,14 +146,11 @@ def components(default: int) -> Flag:
     )
 
 
-BETA = Flag(
-    "beta",
-    "weight of kl in the loss, rec + β·kl",
-    type=number(float, 0),
-    default=1.0,
-    argument="beta",
-    beyond=True,
-)
+def _family(name, line, source, *own, **parts):
+    """The VAE with other parts: {axis: name}."""
+    flags = (dimensions(10), *own)
+    return Entry(name, line, source, FAMILY, "likelihood", 20_000, flags, parts=parts)
+
 
 _ENTRIES = (
     Entry(
@@ -116,6 +162,7 @@ _ENTRIES = (
         20_000,
         (dimensions(10), BETA),
         "vae",
+        parts={},
     ),
     Entry(
         "gmvae",
@@ -126,6 +173,7 @@ _ENTRIES = (
         20_000,
         (dimensions(10), components(500), BETA),
         "gmvae",
+        parts={"prior": "mixture"},
     ),
     Entry(
         "ssvae",
@@ -173,6 +221,24 @@ _ENTRIES = (
         ),
         "ssvae_gw={gw:g}",
     ),
+    # with another prior
+    _family(
+        "vamp",
+        "a VAE whose prior is a mixture of the posteriors of K learned images",
+        "Tomczak & Welling 2018",
+        components(500),
+        prior="vamp",
+    ),
+    # with another posterior
+    _family(
+        "full",
+        "a VAE whose posterior has every covariance",
+        "Kingma & Welling 2014",
+        posterior="full",
+    ),
+    # of other pixels
+    # with another objective
+    # with other networks
 )
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 

@@ -25,12 +25,13 @@ def main(
         name: of the model.
         description: what --help says first; by default the catalogue's line.
         words: the flags; by default the command line's.
-        prog: what --help calls the program.
+        prog: what --help calls the program, if it is one for every model and every part.
     """
     with said_in_one_line():
         entry = entry_of(name)
-        parser = parser_of(entry, description, prog)
+        parser = parser_of(entry, description, prog, axes=prog is not None)
         args = parser.parse_args(words)
+        entry.check(vars(args))
 
         from codebase.runs.replicates import replicate
         from codebase.runs.run import do

@@ -28,8 +28,9 @@ PAGE = ROOT / "docs" / "models.md"
 
 
 def values_of(name):
-    """Its flags at their defaults, but for small sizes."""
-    values = {flag.name: flag.default for flag in CATALOGUE[name].flags}
+    """The flags that make it what it is, at their defaults but for small sizes."""
+    entry = CATALOGUE[name]
+    values = {flag.name: flag.default for flag in entry.matters(entry.defaults())}
     return values | {k: v for k, v in SMALL.items() if k in values}
 
 

@@ -92,6 +92,12 @@ class Model(nn.Module, abc.ABC):
         """Counts a training step."""
         self.steps_taken.add_(1)
 
+    def prepare(self, images: torch.Tensor) -> None:
+        """Meets the training images, (N, D) grey in [0, 1], once before the first step.
+
+        It may set what depends on them, and draw random numbers.
+        """
+
     def allow_data_dependent_shapes(self) -> None:
         """Says that neither a CUDA graph nor a stack of models needs every step's sizes alike."""
 

@@ -87,6 +87,55 @@ class DiagonalGaussian(Distribution):
         return ut.log_normal(value, self.m, self.v)
 
 
+class FullGaussian(Distribution):
+    """N(m, L Lᵀ).
+
+    Args:
+        m: mean, (…, N).
+        factor: L, lower triangular with a positive diagonal, (…, N, N).
+    """
+
+    def __init__(self, m: torch.Tensor, factor: torch.Tensor) -> None:
+        self.m, self.factor = m, factor
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """(…, N)."""
+        return self.m
+
+    @property
+    def variance(self) -> torch.Tensor:
+        """Of each dimension, the diagonal of L Lᵀ: (…, N)."""
+        return self.factor.square().sum(-1)
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
+        """m + L ε, ε ~ N(0, I): (*shape, …, N)."""
+        return self.rsample_and_log_prob(shape)[0]
+
+    def rsample_and_log_prob(
+        self, shape: tuple[int, ...] = ()
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The density comes with ε: no system is solved."""
+        noise = torch.randn_like(self.m.expand(*shape, *self.m.shape))
+        value = self.m + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
+        return value, self._log_prob_of(noise)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """log N(value; m, L Lᵀ): (…, N) → (…)."""
+        centred = (value - self.m).unsqueeze(-1)
+        return self._log_prob_of(
+            torch.linalg.solve_triangular(self.factor, centred, upper=False).squeeze(-1)
+        )
+
+    def _log_prob_of(self, noise):
+        one = torch.ones_like(noise[..., :1])
+        return ut.log_normal(noise, torch.zeros_like(one), one) - self.log_det()
+
+    def log_det(self) -> torch.Tensor:
+        """log det L, (…)."""
+        return self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
 class Mixture(Distribution):
     """1/K Σ_k of K distributions, all of one kind.
 
@@ -200,6 +249,12 @@ def closed_form(q: type, p: type) -> Callable[[Formula], Formula]:
 @closed_form(DiagonalGaussian, DiagonalGaussian)
 def _kl_of_gaussians(q: DiagonalGaussian, p: DiagonalGaussian) -> torch.Tensor:
     return ut.kl_normal(q.m, q.v, p.m, p.v)
+
+
+@closed_form(FullGaussian, DiagonalGaussian)
+def _kl_of_full_and_diagonal(q: FullGaussian, p: DiagonalGaussian) -> torch.Tensor:
+    ratio = (q.variance + (q.m - p.m).square()) / p.v
+    return 0.5 * (ratio - 1 + p.v.log()).sum(-1) - q.log_det()
 
 
 def kl(

@@ -1,9 +1,15 @@
-"""Priors that models share."""
+"""Priors p(z): parts that make a distribution over (Z,), and the one that contract models share."""
+
+import abc
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from codebase.models.distributions import DiagonalGaussian, Distribution
+from codebase import utils as ut
+from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture
+
+Posterior = Callable[[torch.Tensor], Distribution]  # images (B, D) → q(z|x) over (B, Z)
 
 
 class StandardNormalPrior:
@@ -23,3 +29,76 @@ class StandardNormalPrior:
     def prior(self) -> Distribution:
         """p(z), a `DiagonalGaussian` over (Z,)."""
         return DiagonalGaussian(*(t.expand(self.z_dim) for t in self.z_prior))
+
+
+class Prior(nn.Module, abc.ABC):
+    """Makes p(z) from its parameters.
+
+    Args:
+        z_dim, x_dim: Z and D.
+    """
+
+    def __init__(self, z_dim: int, x_dim: int) -> None:
+        super().__init__()
+        self.z_dim, self.x_dim = z_dim, x_dim
+
+    @abc.abstractmethod
+    def forward(self, posterior: Posterior) -> Distribution:
+        """p(z), a distribution over (Z,).
+
+        Args:
+            posterior: the model's, images (…, D) → q(z|x).
+        """
+
+    def prepare(self, images: torch.Tensor) -> None:
+        """Meets the training images, (N, D) as the model takes them, before the first step."""
+
+
+class StandardNormal(Prior):
+    """N(0, I)."""
+
+    m: torch.Tensor
+    v: torch.Tensor
+
+    def __init__(self, z_dim: int, x_dim: int) -> None:
+        super().__init__(z_dim, x_dim)
+        self.register_buffer("m", torch.zeros(z_dim), persistent=False)
+        self.register_buffer("v", torch.ones(z_dim), persistent=False)
+
+    def forward(self, posterior: Posterior) -> DiagonalGaussian:
+        return DiagonalGaussian(self.m, self.v)
+
+
+class GaussianMixture(Prior):
+    """1/K Σ_k N(m_k, diag v_k), m and v learned, as the assignment's GMVAE has it.
+
+    Args:
+        k: K, the number of components.
+    """
+
+    def __init__(self, z_dim: int, x_dim: int, k: int = 500) -> None:
+        super().__init__(z_dim, x_dim)
+        self.pre = nn.Parameter(torch.randn(2 * k, z_dim) / (k * z_dim) ** 0.5)
+
+    def forward(self, posterior: Posterior) -> Mixture:
+        return Mixture(DiagonalGaussian(*ut.gaussian_parameters(self.pre, dim=0)))
+
+
+class Vamp(Prior):
+    """1/K Σ_k q(z|u_k), the posteriors of K learned images u (Tomczak & Welling, 2018).
+
+    Args:
+        k: K, the number of pseudo-inputs.
+    """
+
+    def __init__(self, z_dim: int, x_dim: int, k: int = 500) -> None:
+        super().__init__(z_dim, x_dim)
+        self.pre = nn.Parameter(torch.randn(k, x_dim))
+
+    @property
+    def images(self) -> torch.Tensor:
+        """The pseudo-inputs u in (0, 1), (K, D)."""
+        return torch.sigmoid(self.pre)
+
+    def forward(self, posterior: Posterior) -> Mixture:
+        return Mixture(posterior(self.images))

@@ -186,10 +186,19 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None else super()._get_help_string(action)
 
 
-def parser_of(entry: Entry, description: str | None = None, prog: str | None = None) -> Parser:
-    """The parser of a model of the catalogue."""
-    p = Parser(description or f"{entry.name}: {entry.line} ({entry.source}).", prog)
-    p.add(entry.flags, "model")
+def parser_of(
+    entry: Entry, description: str | None = None, prog: str | None = None, axes: bool = True
+) -> Parser:
+    """The parser of a model of the catalogue.
+
+    Args:
+        axes: whether other parts may be chosen, as the assignment's scripts do not ask.
+    """
+    source = f" ({entry.source})" if entry.source else ""
+    p = Parser(description or f"{entry.name}: {entry.line}{source}.", prog)
+    p.add(entry.own, "model")
+    if axes:
+        p.add((flag for flag in entry.flags if flag not in entry.own), "parts")
     iter_max, *training = TRAINING
     p.add([replace(iter_max, default=entry.iter_max), *training], "training")
     p.add(RUN, "run")

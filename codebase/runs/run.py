@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from codebase import starter
-from codebase.data.batches import Batches, seeded_generator
+from codebase.data.batches import Batches, grey, seeded_generator
 from codebase.data.stream import Labelled
 from codebase.engine import cores, resume
 from codebase.engine.devices import name_of
@@ -137,6 +137,7 @@ class Run:
         self.folder.claim()
         self._open_log()
         x, y = self.dataset.train_x, self.dataset.train_y
+        model.prepare(grey(x))
         shuffling = seeded_generator(self.settings.seed, self.device)
         return Session(
             model,

@@ -87,8 +87,9 @@ def open_run(run: str | Path, step: int | None = None) -> SavedRun:
         raise UserError(f"{path} holds no model of this project.") from error
     checkpoints.fill(model, state, path)
     model.steps_taken.fill_(step)
-    settings = {flag.name: flags.get(flag.name, flag.default) for flag in entry.flags}
-    settings |= {f.name: sizes[f.argument] for f in entry.flags if f.argument in sizes}
+    own = entry.matters(flags)
+    settings = {flag.name: flags.get(flag.name, flag.default) for flag in own}
+    settings |= {f.name: sizes[f.argument] for f in own if f.argument in sizes}
     training = {"iterations": step} | {k: flags[k] for k in ("batch_size", "lr") if k in flags}
     return SavedRun(folder, model.eval(), step, data, flags["seed"], entry.name, settings, training)
 
@@ -116,7 +117,7 @@ def _check(flags, known, recorded):
     for flag in known:
         value = flags.get(flag.name, flag.default)
         try:
-            fits = flag.type(str(value)) == value
+            fits = flag.type(str(value)) == value and value in (flag.choices or [value])
         except argparse.ArgumentTypeError:
             fits = False
         if not fits:

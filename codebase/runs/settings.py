@@ -27,7 +27,7 @@ class Settings:
 
     Attributes:
         entry: its model's, of the catalogue.
-        flags: every `Flag` of the script.
+        flags: every `Flag` of the script, but for those of parts that were not chosen.
         args: their values, as they were given.
         device: where to compute.
         precision: of the products in training: "fp32", "tf32" or "bf16".
@@ -137,7 +137,9 @@ def settings_of(entry: Entry, parser: Parser, args: Namespace) -> Settings:
         dataset.need_labels(entry.name)
     if args.figures:
         dataset.need_labels("--figures 1")
-    return Settings(entry, tuple(parser.flags), args, here, *precisions, dataset, free, began)
+    unread = {f.name for f in entry.flags} - {f.name for f in entry.matters(vars(args))}
+    flags = tuple(flag for flag in parser.flags if flag.name not in unread)
+    return Settings(entry, flags, args, here, *precisions, dataset, free, began)
 
 
 def _dataset(args: Namespace) -> datasets.Dataset:

@@ -1,0 +1,233 @@
+"""What the family's models are put together from: one part of each axis. Imports no torch.
+
+A part is a class of a file of `models/` named after its axis. A flag chooses it, `--prior realnvp`
+for example, and brings the flags that it reads. What cannot go together is said in a sentence.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from codebase.errors import UserError
+from codebase.flag import Flag, number
+
+# What one part may need of another.
+DENSITY = "the density of any z, not of its own samples alone"
+GAUSSIAN = "a mean and a variance for each dimension, independent of the others"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A choice on an axis.
+
+    Args:
+        name: what one types.
+        line: what it is, in one line.
+        source: who thought of it.
+        made: "module:Class" of what is made of it; imported when it is built.
+        flags: those it reads; a flag's `argument` is the constructor's.
+        has: which of DENSITY, GAUSSIAN, … it can give another part.
+        needs: {axis: what the part chosen there must have}.
+    """
+
+    name: str
+    line: str
+    source: str
+    made: str
+    flags: tuple[Flag, ...] = ()
+    has: tuple[str, ...] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+    def factory(self, values: Mapping[str, Any]) -> Callable[..., Any]:
+        """Its class, with what its flags say as arguments.
+
+        Args:
+            values: {flag: value}; a flag that is not there is at its default.
+        """
+        module, cls = self.made.split(":")
+        arguments = {flag.argument: values.get(flag.name, flag.default) for flag in self.flags}
+        return partial(getattr(importlib.import_module(module), cls), **arguments)
+
+
+# The parts of each axis, the VAE's first, behind the flags that they read. One that several parts
+# read is one object.
+
+# Priors, models/priors.py
+
+K = Flag("k", "components of the prior", type=number(int, 1, 100_000), default=500, argument="k")
+_PRIORS = (
+    Part("normal", "N(0, I)", "", "codebase.models.priors:StandardNormal", has=(GAUSSIAN,)),
+    Part(
+        "mixture",
+        "a learned mixture of Gaussians",
+        "Stanford CS236, homework 2",
+        "codebase.models.priors:GaussianMixture",
+        (K,),
+    ),
+    Part(
+        "vamp",
+        "a mixture of the posteriors of K learned images",
+        "Tomczak & Welling 2018",
+        "codebase.models.priors:Vamp",
+        (K,),
+        needs={"posterior": DENSITY},
+    ),
+)
+
+# Posteriors, models/posteriors.py
+
+_POSTERIORS = (
+    Part(
+        "diagonal",
+        "a Gaussian of independent dimensions",
+        "Kingma & Welling 2014",
+        "codebase.models.posteriors:Diagonal",
+        has=(DENSITY, GAUSSIAN),
+    ),
+    Part(
+        "full",
+        "a Gaussian with every covariance",
+        "Kingma & Welling 2014",
+        "codebase.models.posteriors:Full",
+        has=(DENSITY,),
+    ),
+)
+
+# Likelihoods, models/likelihoods.py
+
+_LIKELIHOODS = (
+    Part(
+        "bernoulli",
+        "binary pixels",
+        "Kingma & Welling 2014",
+        "codebase.models.likelihoods:BernoulliPixels",
+    ),
+)
+
+# Objectives, models/objectives.py
+
+BETA = Flag(
+    "beta",
+    "weight of kl in the loss, rec + β·kl",
+    type=number(float, 0),
+    default=1.0,
+    argument="beta",
+    beyond=True,
+)
+_OBJECTIVES = (
+    Part("elbo", "rec + β·kl", "Higgins et al. 2017", "codebase.models.objectives:Elbo", (BETA,)),
+)
+
+# Networks, models/nns/parts.py
+
+HIDDEN = Flag(
+    "hidden", "width of hidden layers", type=number(int, 1, 100_000), default=300, argument="hidden"
+)
+LAYERS = Flag("layers", "hidden layers", type=number(int, 1, 100), default=2, argument="layers")
+ACTIVATION = Flag(
+    "activation",
+    "between layers",
+    default="elu",
+    choices=("elu", "relu", "silu", "softplus", "tanh"),
+    argument="activation",
+)
+BIAS = Flag(
+    "bias",
+    "mean: the decoder's last bias begins where it draws the average training image",
+    default="zero",
+    choices=("zero", "mean"),
+    argument="bias",
+)
+_NETS = (
+    Part(
+        "v1",
+        "MLPs, by default two hidden layers of 300 with ELU",
+        "",
+        "codebase.models.nns.parts:MLP",
+        (HIDDEN, LAYERS, ACTIVATION, BIAS),
+    ),
+)
+
+AXES: dict[str, tuple[Part, ...]] = {
+    "prior": _PRIORS,
+    "posterior": _POSTERIORS,
+    "likelihood": _LIKELIHOODS,
+    "objective": _OBJECTIVES,
+    "net": _NETS,
+}
+_WHAT = {
+    "prior": "p(z)",
+    "posterior": "q(z|x)",
+    "likelihood": "p(x|z)",
+    "objective": "what is minimized",
+    "net": "the networks",
+}
+
+
+def flags(parts: Mapping[str, str]) -> tuple[Flag, ...]:
+    """A flag for each axis, and those that parts read.
+
+    Args:
+        parts: {axis: name of the part} of the axes whose default is not the VAE's.
+    """
+    found = {
+        axis: Flag(
+            axis,
+            f"{_WHAT[axis]}: " + "; ".join(f"{part.name}, {part.line}" for part in choices),
+            default=parts.get(axis, choices[0].name),
+            choices=tuple(part.name for part in choices),
+            metavar="NAME",
+        )
+        for axis, choices in AXES.items()
+    }
+    for choices in AXES.values():
+        for part in choices:
+            found |= {flag.name: flag for flag in part.flags}
+    return tuple(found.values())
+
+
+def chosen(values: Mapping[str, Any]) -> dict[str, Part]:
+    """{axis: the part that the flags choose}.
+
+    Args:
+        values: {flag: value}; an axis that is not there is the VAE's.
+    """
+    return {
+        axis: next(part for part in choices if part.name == values.get(axis, choices[0].name))
+        for axis, choices in AXES.items()
+    }
+
+
+def read(values: Mapping[str, Any]) -> set[str]:
+    """Names of the flags that the chosen parts read."""
+    return {flag.name for part in chosen(values).values() for flag in part.flags}
+
+
+def check(values: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
+    """Looks whether the parts go together, and every flag that was changed is read by one.
+
+    Args:
+        values: {flag: value}.
+        usual: {flag: its default}.
+    Raises:
+        UserError: they do not, or it is not.
+    """
+    parts = chosen(values)
+    for axis, part in parts.items():
+        for other, needed in part.needs.items():
+            if needed not in parts[other].has:
+                able = [p.name for p in AXES[other] if needed in p.has]
+                raise UserError(
+                    f"--{axis} {part.name} does not go with --{other} {parts[other].name}: it "
+                    f"needs {needed}, as --{other} {' or '.join(able)} has."
+                )
+    everyone = [(axis, part) for axis, choices in AXES.items() for part in choices]
+    seen = read(values)
+    for name in {flag.name: None for _, part in everyone for flag in part.flags}:
+        if name not in seen and name in values and values[name] != usual.get(name):
+            readers = [f"--{a} {p.name}" for a, p in everyone if name in {f.name for f in p.flags}]
+            raise UserError(
+                f"--{name} {values[name]} changes nothing here: it is for {' or '.join(readers)}."
+            )
