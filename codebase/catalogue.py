@@ -67,6 +67,7 @@ class Entry:
         Args:
             values: {flag: value}.
         """
+        values = self.defaults() | dict(values)
         if self.parts is None or self._plain(values):
             return self.own
         names = {*axes.AXES, *axes.read(values)} | {flag.name for flag in self.own}
@@ -75,13 +76,13 @@ class Entry:
     def check(self, values: Mapping[str, Any]) -> None:
         """Raises a UserError for parts that do not go together, and flags that no part reads."""
         if self.parts is not None:
-            axes.check(values, self.defaults())
+            axes.check(self.defaults() | dict(values), self.defaults())
 
     def _plain(self, values: Mapping[str, Any]) -> bool:
         """Whether it is the assignment's own model, with nothing chosen that that does not know."""
         usual, own = self.defaults(), {flag.name for flag in self.own}
         beyond = (name for name in usual if name not in own)
-        return self.model != FAMILY and all(values.get(n, usual[n]) == usual[n] for n in beyond)
+        return self.model != FAMILY and all(values[name] == usual[name] for name in beyond)
 
     def layout(self, values: Mapping[str, Any]) -> str:
         """The first part of a run's name, such as "model=vae_z=10".

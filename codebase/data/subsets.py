@@ -87,6 +87,27 @@ def labelled(dataset: Dataset, n: int = 100, label_seed: int = 0, seed: int = 0)
     return Batches(xl, yl, 100, seeded_generator(seed + 1, xl.device))
 
 
+def validation(dataset: Dataset, n: int) -> tuple[Pair, torch.Tensor]:
+    """The training images without n that are held out, and those, drawn once by a fixed seed.
+
+    Returns:
+        (x, y) of those that are trained on, and x of the others, (n, D); uint8, as they lie.
+    Raises:
+        UserError: fewer than two thirds would be left.
+    """
+    x, y = dataset.train_x, dataset.train_y
+    if not n:
+        return (x, y), x[:0]
+    if 3 * n > len(x):
+        raise UserError(
+            f"--validation {n}: {dataset.name} has {len(x):,} training images, of which at most a "
+            f"third, {len(x) // 3:,}, can be held out."
+        )
+    order = np.random.default_rng(0).permutation(len(x))
+    kept, out = (torch.from_numpy(np.sort(i)).to(x.device) for i in (order[n:], order[:n]))
+    return (x[kept], y[kept]), x[out]
+
+
 def test_images(dataset: Dataset, pixels: str = "binary") -> torch.Tensor:  # noqa: PT028
     """All test images, (N, 784) float32: grey, or binarized once by a generator seeded 0."""
     return grey(dataset.test_x) if pixels == "grey" else binarized_test(dataset)

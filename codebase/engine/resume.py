@@ -1,6 +1,6 @@
 """The state an interrupted training goes on from, bit for bit on a CPU."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ def save(
     moments: Moments,
     stream: Stream,
     company: Iterable[str],
+    kept: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes everything the iterations after this one depend on, atomically.
 
     Args:
         moments: Adam's state, {player: {parameter's number: state}}.
         company: names of the models that shared its noise.
+        kept: {name: state} of what else there is.
     """
     state = {
         "step": iteration,
@@ -38,6 +40,7 @@ def save(
         "stream": stream.state_dict(),
         "random": random_state(),
         "company": list(company),
+        **(kept or {}),
     }
     checkpoints.save(path, state)
 
@@ -59,11 +62,13 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def restore(path: Path, step: Step) -> tuple[int, list[str]]:
+def restore(path: Path, step: Step, kept: Mapping[str, Any] | None = None) -> tuple[int, list[str]]:
     """Puts what `save` wrote back into a `Step`, its model and stream, and torch's generators.
 
     The optimizers keep their own settings; their moments and step counts are the file's.
 
+    Args:
+        kept: {name: what has a load_state_dict} of what else there is.
     Returns:
         The iteration it was saved after, and the company it was in.
     Raises:
@@ -73,6 +78,8 @@ def restore(path: Path, step: Step) -> tuple[int, list[str]]:
     try:
         checkpoints.fill(step.model, state["model"], path, advice)
         step.load_moments(state["optimizer"])
+        for name, own in (kept or {}).items():
+            own.load_state_dict(state[name])
         step.stream.load_state_dict(state["stream"])
         set_random_state(state["random"])
         step.model.steps_taken.fill_(state["step"])

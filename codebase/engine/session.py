@@ -1,5 +1,6 @@
 """One model in training: its numbers looked at and logged, its state saved."""
 
+import contextlib
 import math
 import zlib
 from collections.abc import Callable, Sequence
@@ -12,8 +13,11 @@ from codebase.data import checks
 from codebase.data.batches import CLASSES, Batches
 from codebase.data.stream import Labelled, Loader, Stream
 from codebase.engine import resume
+from codebase.engine.average import Average
 from codebase.engine.graph import captured
 from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.schedules import Schedule
+from codebase.engine.selection import Selection
 from codebase.engine.step import Moments, Step, Taken
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, records
@@ -28,6 +32,10 @@ class Session:
     at some.
 
     Args:
+        lr: a learning rate, or a `Schedule` of it.
+        decay: of an `Average` of the weights, which is evaluated and saved in the place of the
+            latest; 0: none is kept.
+        selection: a `Selection` of the best weights, measured at every evaluation and checkpoint.
         on_evaluation: called with the iteration by `evaluate`.
         The others as for `train`.
     Attributes:
@@ -54,9 +62,11 @@ class Session:
         writer: Writer,
         y_status: str = "none",
         *,
-        lr: float = 1e-3,
+        lr: float | Schedule = 1e-3,
         precision: str = "fp32",
         graph: bool = False,
+        decay: float = 0,
+        selection: Selection | None = None,
         state_path: Path | None = None,
         on_checkpoint: Callable[[int], object] | None = None,
         on_evaluation: Callable[[int], object] | None = None,
@@ -79,10 +89,13 @@ class Session:
         )
         if state_path and not self.stream.own:
             raise ValueError("state_path needs a train_loader that is a data.batches.Batches")
-        self.plain_step = Step(self.model, self.stream, lr, precision)
+        self.plain_step, self.selection = Step(self.model, self.stream, lr, precision), selection
+        if decay:
+            self.plain_step.average = Average(self.model, decay)
         self.start, self.company = 0, [self.model.name]
         if state_path and state_path.exists():
-            self.start, self.company = resume.restore(state_path, self.plain_step)
+            kept = self._kept()
+            self.start, self.company = resume.restore(state_path, self.plain_step, kept)
         self.random = random_state()
         self.step = captured(self.plain_step) if graph else self.plain_step
         self._notes: list[tuple[torch.Tensor, torch.Tensor | None]] = []
@@ -119,8 +132,10 @@ class Session:
         Raises:
             UserError: the log cannot be written.
         """
-        if self.on_evaluation:
-            self.on_evaluation(iteration)
+        with self._as_evaluated():
+            self._select(iteration)
+            if self.on_evaluation:
+                self.on_evaluation(iteration)
 
     def save(self, iteration: int, checkpoint: bool, stopped: bool = False) -> None:
         """Saves the state to go on from, and at a checkpoint the weights.
@@ -133,6 +148,37 @@ class Session:
         """
         (moments,) = self.plain_step.moments()
         self.write(iteration, moments, [self.model.name], checkpoint, stopped)
+
+    def settle(self, iteration: int) -> None:
+        """Gives the model the weights it is to be used with, once it is trained.
+
+        Those are the best where a selection is made, and replace the last checkpoint's.
+
+        Raises:
+            UserError: they cannot be read, or written.
+        """
+        if self.selection:
+            self.selection.put()
+            checkpoints.save(
+                checkpoints.model_path(self.model.name, iteration), self.model.state_dict()
+            )
+        elif self.plain_step.average:
+            self.plain_step.average.put()
+
+    def _as_evaluated(self):
+        """The model has its averaged weights, if such are kept."""
+        average = self.plain_step.average
+        return average.in_place() if average else contextlib.nullcontext()
+
+    def _kept(self):
+        """{name: what has a state beside the model and the step}."""
+        kept = {"average": self.plain_step.average, "selection": self.selection}
+        return {name: own for name, own in kept.items() if own}
+
+    def _select(self, iteration):
+        if self.selection:
+            value = self.selection.consider(iteration)
+            log_summaries(self.writer, {"validation/nelbo": value}, iteration)
 
     def saved_in(self, iteration: int) -> str:
         """Where the checkpoint of an iteration lies, in words."""
@@ -207,13 +253,24 @@ class Session:
             raise UserError(_stopped(iteration, "a weight is not finite"))
         if checkpoint:
             path = checkpoints.model_path(self.model.name, iteration)
-            checkpoints.save(path, self.model.state_dict())
-            if self.on_checkpoint and not stopped:
-                self.on_checkpoint(iteration)
+            with self._as_evaluated():
+                checkpoints.save(path, self.model.state_dict())
+                if not stopped:
+                    self._select(iteration)
+                    if self.on_checkpoint:
+                        self.on_checkpoint(iteration)
         if self.writer is not None:
             self.writer.flush()
         if self.state_path:  # last: what it has gone past is not done again
-            resume.save(self.state_path, iteration, self.model, moments, self.stream, company)
+            resume.save(
+                self.state_path,
+                iteration,
+                self.model,
+                moments,
+                self.stream,
+                company,
+                {name: own.state_dict() for name, own in self._kept().items()},
+            )
 
 
 def take_up_noise(sessions: Sequence[Session]) -> None:

@@ -92,6 +92,11 @@ class Stack:
         """As `Model.players`."""
         return {"model": [p for p in self.parameters() if p.requires_grad]}
 
+    @property
+    def steps_taken(self) -> torch.Tensor:
+        """By each, (), for they are taken together."""
+        return self._buffers["model.steps_taken"][0]
+
     def advance(self) -> None:
         """Counts a training step of each model."""
         self._buffers["model.steps_taken"].add_(1)

@@ -6,6 +6,7 @@ import torch
 
 from codebase.engine.graph import captured
 from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.schedules import Schedule
 from codebase.engine.session import Session, named, take_up_noise
 from codebase.engine.stack import NotStackable, Stack, StackedStep, Streams
 from codebase.engine.step import Taken
@@ -22,7 +23,8 @@ class StackedSession:
     Args:
         sessions: of models that differ in nothing but their weights, with minibatches of one size
             from `Batches` of the same images, all come to the same iteration.
-        lr, precision, graph: as for `train`.
+        lr: a learning rate, or a `Schedule` of it.
+        precision, graph: as for `train`.
         on_failure: called with each session that fails.
     Raises:
         NotStackable: they cannot be trained together; they are as before.
@@ -31,7 +33,7 @@ class StackedSession:
     def __init__(
         self,
         sessions: Sequence[Session],
-        lr: float = 1e-3,
+        lr: float | Schedule = 1e-3,
         precision: str = "fp32",
         graph: bool = False,
         on_failure: Callable[[Session], object] | None = None,
@@ -40,6 +42,8 @@ class StackedSession:
             raise NotStackable("the trainings have not come to the same iteration")
         if any(len(session.plain_step.optimizers) > 1 for session in sessions):
             raise NotStackable("a model is trained by several players")
+        if any(session.plain_step.average or session.selection for session in sessions):
+            raise NotStackable("an average or the best of the weights is kept")
         streams = Streams([session.stream for session in sessions])
         stack = Stack([session.model for session in sessions])
         _try(stack, streams)

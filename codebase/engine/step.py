@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from codebase.data.stream import Stream
+from codebase.engine.average import Average
 from codebase.engine.precision import products
+from codebase.engine.schedules import Schedule
 from codebase.files import checkpoints
 from codebase.models.base import Model
 
@@ -29,18 +31,32 @@ class Step(Generic[M]):
     Args:
         model: a `models.base.Model`.
         stream: a `data.stream.Stream`.
-        lr: Adam's learning rate.
+        lr: Adam's learning rate, or a `Schedule` of it.
         precision: of the products in the loss: "fp32", "tf32" or "bf16".
     Attributes:
         optimizers: {player: its Adam}.
+        average: an `Average` that every step brings up to date, or None.
         tags: of the summaries.
     """
 
-    def __init__(self, model: M, stream: Stream, lr: float = 1e-3, precision: str = "fp32") -> None:
+    average: Average | None = None
+
+    def __init__(
+        self,
+        model: M,
+        stream: Stream,
+        lr: float | Schedule = 1e-3,
+        precision: str = "fp32",
+    ) -> None:
         self.model: M = model
         self.stream, self.precision = stream, precision
         self.tags: list[str] = []
-        self.optimizers = {name: adam(own, lr) for name, own in model.players().items()}
+        self.schedule = lr if isinstance(lr, Schedule) else None
+        first = lr.first if isinstance(lr, Schedule) else lr
+        self.optimizers = {
+            name: adam(own, first, scheduled=self.schedule is not None)
+            for name, own in model.players().items()
+        }
 
     def __call__(self, sources: list[Any] | None = None) -> Taken:
         """Takes a step.
@@ -61,6 +77,10 @@ class Step(Generic[M]):
         Returns:
             {tag: scalar}, detached.
         """
+        if self.schedule:
+            rate = self.schedule(self.model.steps_taken)
+            for optimizer in self.optimizers.values():
+                optimizer.param_groups[0]["lr"].copy_(rate)
         self.model.advance()
         alone = len(self.optimizers) == 1
         summaries: dict[str, torch.Tensor] = {}
@@ -74,6 +94,8 @@ class Step(Generic[M]):
             optimizer.step()
             found = tensors(found, loss)
             summaries |= {tag: value.detach() for tag, value in found.items()}
+        if self.average:
+            self.average.update()
         return summaries
 
     def gradient_norms(self) -> list[float]:
@@ -123,9 +145,16 @@ def tensors(
     }
 
 
-def adam(parameters: Iterable[nn.Parameter], lr: float = 1e-3) -> torch.optim.Adam:
-    """Adam with the default betas, fused where torch has that."""
+def adam(
+    parameters: Iterable[nn.Parameter], lr: float = 1e-3, scheduled: bool = False
+) -> torch.optim.Adam:
+    """Adam with the default betas, fused where torch has that.
+
+    Args:
+        scheduled: whether lr is to change; it is a tensor then, which a graph finds changed.
+    """
     parameters = list(parameters)
-    device = parameters[0].device.type
-    fused = device in ("cpu", "cuda")
-    return torch.optim.Adam(parameters, lr=lr, fused=fused, capturable=device == "cuda")
+    device = parameters[0].device
+    fused = device.type in ("cpu", "cuda")
+    rate: float | torch.Tensor = torch.tensor(lr, device=device) if scheduled else lr
+    return torch.optim.Adam(parameters, lr=rate, fused=fused, capturable=device.type == "cuda")

@@ -36,6 +36,33 @@ TRAINING = (
     Flag("iter_max", "training iterations", type=number(int, 1), names=RECORDED),
     Flag("batch_size", "images per minibatch", type=number(int, 1, 10_000), default=97),
     Flag("lr", "Adam's learning rate", type=number(float, above=0), default=1e-3),
+    Flag(
+        "schedule",
+        "of the learning rate: constant; cosine, from --lr down to --lr_end; burda, eight stages, "
+        "each three times as long as the last",
+        default="constant",
+        choices=("constant", "cosine", "burda"),
+    ),
+    Flag(
+        "lr_end",
+        "learning rate at the end of a schedule that is not constant",
+        type=number(float, above=0),
+        default=1e-5,
+    ),
+    Flag(
+        "ema",
+        "decay of a moving average of the weights, which is evaluated and saved in the place of "
+        "the latest, 0.999 for example; 0: none",
+        type=number(float, 0, 0.999_999),
+        default=0.0,
+    ),
+    Flag(
+        "validation",
+        "training images held out, drawn once; the weights that have the smallest nelbo on them "
+        "at an evaluation are the run's; 0: none",
+        type=number(int, 0, 1_000_000),
+        default=0,
+    ),
     Flag("seed", "random seed (default: the run id)", type=number(int, 0, 2**32 - 1)),
     THREADS,
     DEVICE,

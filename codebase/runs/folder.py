@@ -6,6 +6,7 @@ import platform
 
 import filelock
 
+from codebase.engine.selection import NAME as BEST
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, logs, records
 from codebase.runs import record
@@ -83,8 +84,10 @@ class Folder:
         recorded = self.path / FLAGS
         if recorded.exists():
             mine = self.settings.identity
-            # The folder's name says the model too; where the hash is missing, nothing compares.
+            # The folder's name says the model too; where the hash is missing, nothing compares. A
+            # flag that there was not yet was at its default.
             earlier = {k: mine[k] for k in record.LATER}
+            earlier |= {f.name: f.default for f in self.settings.flags if f.name in mine}
             before = earlier | record.of_flags(recorded, WAY_OUT)
             record.compare(self.path, mine, before, WAY_OUT)
             if self.args.resume == "0" and not self.results_path.exists():
@@ -113,7 +116,8 @@ class Folder:
 
     def tidy(self) -> None:
         """Removes what only an unfinished run needs, and releases the folder."""
-        self.state_path.unlink(missing_ok=True)
+        for path in (self.state_path, self.path / BEST):
+            path.unlink(missing_ok=True)
         self.release()
         for name in LOCKS:  # what is finished is refused without them
             with contextlib.suppress(OSError):  # another process is just finding that out

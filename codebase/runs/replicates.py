@@ -144,7 +144,7 @@ def _as_one(begun, task):
     runs, sessions = zip(*begun, strict=True)
     if len(begun) > 1:
         args = runs[0].args
-        options = {"lr": args.lr, "precision": runs[0].settings.precision}
+        options = {"lr": runs[0].settings.lr, "precision": runs[0].settings.precision}
         options |= {"graph": bool(args.graph), "on_failure": _say}
         try:
             session = StackedSession(sessions, **options)
@@ -170,6 +170,7 @@ def _finish(session, begun, task):
         if not own.failure:
             run.trained = trained
             with _complaining(run.name):
+                own.settle(trained.step)
                 task.report(run, own.model)
 
 

@@ -11,13 +11,17 @@ from typing import Any
 import torch
 
 from codebase import starter
-from codebase.data.batches import Batches, grey, seeded_generator
+from codebase.data import subsets
+from codebase.data.batches import Batches, as_pixels, grey, seeded_generator
 from codebase.data.stream import Labelled
 from codebase.engine import cores, resume
 from codebase.engine.devices import name_of
 from codebase.engine.memory import keep_memory
+from codebase.engine.selection import NAME as BEST
+from codebase.engine.selection import Selection
 from codebase.engine.session import Session
 from codebase.errors import UserError
+from codebase.evaluation.bounds import full_bounds
 from codebase.evaluation.numbers import Numbers
 from codebase.files import disk, logs, records
 from codebase.models.base import Model
@@ -47,6 +51,7 @@ def do(settings: Settings, task: ModuleType) -> None:
         if settings.args.train:
             session = run.session(model, labelled, task)
             run.trained = loop(session, *run.pace())
+            session.settle(run.trained.step)
         else:
             run.load(model)
         task.report(run, model)
@@ -64,6 +69,7 @@ class Run:
         folder: its `Folder`.
         writer: its log, once there is a session.
         trained: what the loop did; None with --train 0.
+        selection: what keeps its best weights, or None.
         free: how many cores were free when it began.
     """
 
@@ -74,6 +80,7 @@ class Run:
         self.folder = Folder(settings)
         self.writer: logs.Log | Any = None
         self.trained: Trained | None = None
+        self.selection: Selection | None = None
 
     def __enter__(self) -> "Run":
         keep_memory()
@@ -136,8 +143,9 @@ class Run:
         """
         self.folder.claim()
         self._open_log()
-        x, y = self.dataset.train_x, self.dataset.train_y
+        (x, y), held_out = subsets.validation(self.dataset, self.args.validation)
         model.prepare(grey(x))
+        self.selection = self._selection(model, held_out)
         shuffling = seeded_generator(self.settings.seed, self.device)
         return Session(
             model,
@@ -146,13 +154,31 @@ class Run:
             self.device,
             self.writer,
             "none" if labelled is None else "semisup",
-            lr=self.args.lr,
+            lr=self.settings.lr,
             precision=self.settings.precision,
             graph=bool(self.args.graph),
+            decay=self.args.ema,
+            selection=self.selection,
             state_path=self.folder.state_path,
             on_checkpoint=functools.partial(task.watch, self, model) if task else None,
             on_evaluation=functools.partial(task.evaluate, self, model) if task else None,
         )
+
+    def _selection(self, model, held_out):
+        """What keeps the best weights by the held-out images, None without any."""
+        if not len(held_out):
+            return None
+        if not model.abilities.bounds:
+            raise UserError(
+                f"--validation {self.args.validation} selects by nelbo, and {self.name} has no "
+                "bound; leave it out."
+            )
+        x = as_pixels(held_out, model.abilities.pixels, seeded_generator(0, self.device))
+
+        def nelbo():
+            return full_bounds(model, x)["nelbo"].value
+
+        return Selection(model, nelbo, self.folder.path / BEST)
 
     def _open_log(self):
         path = self.folder.state_path
@@ -225,8 +251,9 @@ class Run:
     def _training(self) -> dict[str, Any] | None:
         if self.trained is None:
             return None  # --train 0
-        t = self.trained
-        return {
+        t, best = self.trained, self.selection
+        selected = {"selected": {"step": best.step, "nelbo": best.value}} if best else {}
+        return selected | {
             "iterations": t.step,
             "iterations_in_this_stretch": t.steps,
             "seconds": round(t.seconds, 2),

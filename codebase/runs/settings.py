@@ -13,6 +13,7 @@ from codebase.data import datasets
 from codebase.engine import cores
 from codebase.engine.devices import device
 from codebase.engine.precision import resolve
+from codebase.engine.schedules import Schedule
 from codebase.errors import UserError
 from codebase.evaluation.reference import BANDS, Band
 from codebase.flag import IF_CHANGED, NEUTRAL, Flag
@@ -53,6 +54,14 @@ class Settings:
     def seed(self) -> int:
         """The seed of every random number: the run id, unless --seed was given."""
         return self.args.run if self.args.seed is None else self.args.seed
+
+    @property
+    def lr(self) -> float | Schedule:
+        """Adam's learning rate, or a schedule of it."""
+        args = self.args
+        if args.schedule == "constant":
+            return args.lr
+        return Schedule(args.schedule, args.lr, args.lr_end, args.iter_max)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -153,6 +162,8 @@ def _dataset(args: Namespace) -> datasets.Dataset:
 
 def check(args: Namespace) -> None:
     """Raises a UserError for flags that do not go together, or not with torchrun."""
+    if args.schedule != "constant" and args.lr_end > args.lr:
+        raise UserError(f"--lr_end {args.lr_end:g} is above --lr {args.lr:g}, where it begins.")
     shared = ranks.world() > 1 and not ranks.launched_here()
     if args.runs is None:
         if args.jobs > 1 or shared:
