@@ -237,6 +237,24 @@ _ENTRIES = (
         "Kingma & Welling 2014",
         posterior="full",
     ),
+    Entry(
+        "svi",
+        "a VAE without an encoder: gradient steps find every image's posterior anew",
+        "Hoffman et al. 2013",
+        "codebase.models.svi:SVI",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            Flag(
+                "inner",
+                "gradient steps for a posterior",
+                type=number(int, 1, 100_000),
+                default=20,
+                argument="inner",
+            ),
+        ),
+    ),
     # of other pixels
     # with another objective
     # with other networks

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from codebase import screen
 from codebase.catalogue import CATALOGUE, entry_of
 from codebase.errors import UserError
-from codebase.runs import ranks
+from codebase.runs import gap, ranks
 from codebase.runs.flags import complain, parser_of
 
 
@@ -46,7 +46,7 @@ def main(
 
 
 def named(words: Sequence[str]) -> None:
-    """`run.py NAME …`: the model that the first word names, or with --list all of them.
+    """`run.py NAME …`: the model that the first word names, with --list all of them, or gap.
 
     Args:
         words: of the command line, without the script.
@@ -55,10 +55,14 @@ def named(words: Sequence[str]) -> None:
         if words[:1] == ["--list"]:
             print(listed())
         elif not words or words[0].startswith("-"):
-            print("usage: run.py NAME [flags]; run.py NAME --help lists them\n\n" + listed())
+            print("usage: run.py NAME [flags]; run.py NAME --help lists them")
+            print("       run.py gap RUN  what a finished run's bound lacks to log p(x), and why")
+            print("\n" + listed())
+        elif words[0] == "gap":
+            gap.main(words[1:])
         else:
             entry_of(words[0])
-    if words and not words[0].startswith("-"):
+    if words and words[0] in CATALOGUE:
         main(words[0], words=words[1:], prog=f"run.py {words[0]}")
 
 
