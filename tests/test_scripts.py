@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -45,7 +46,10 @@ def test_two_iterations_on_digits(script, run, tmp_path):
     assert "data=digits" in folder.name
     assert "NOT MNIST" in done.stdout
     files = {p.name for p in folder.iterdir()}
-    assert files == PICTURES[script] | {"flags.json", "model-00002.pt", "results.json"}
+    own = {"per_image.npz"} if script != "run_ssvae.py" else set()
+    assert files == PICTURES[script] | own | {"flags.json", "model-00002.pt", "results.json"}
+    for array in (np.load(folder / name) for name in own):
+        assert array["nelbo"].shape == (450,)
     for picture in PICTURES[script]:
         pixels = Image.open(folder / picture)
         assert min(pixels.size) > 300

@@ -82,7 +82,11 @@ def full_bounds(model: LatentVariableModel, x: torch.Tensor) -> Numbers:
     Args:
         model, x: as for `image_terms`.
     """
-    terms = image_terms(model, x)  # (terms, N)
+    return numbers_of(image_terms(model, x))
+
+
+def numbers_of(terms: torch.Tensor) -> Numbers:
+    """nelbo, kl and rec with the standard error over the images, of `image_terms`, (terms, N)."""
     names = ("kl", "rec") if len(terms) == 2 else ("kl_z", "kl_y", "rec")
     numbers = {"nelbo": Number.of(terms.sum(0))}
     return numbers | {name: Number.of(row) for name, row in zip(names, terms, strict=True)}
@@ -97,6 +101,21 @@ def full_iwae(
 ) -> Number:
     """The IWAE bound on a whole binarized test set, with the standard error over its images.
 
+    Args:
+        The same as for `image_iwae`.
+    """
+    return Number.of(image_iwae(model, x, iw, precision, progress))
+
+
+def image_iwae(
+    model: Model,
+    x: torch.Tensor,
+    iw: int,
+    precision: str = "fp32",
+    progress: Callable[[Sequence[torch.Tensor]], Iterable[torch.Tensor]] = iter,
+) -> torch.Tensor:
+    """The IWAE bound of every image, by the same noise for models with latents of one size.
+
     An image at a time: `negative_iwae_bound` decodes its samples in parts that fit the processor's
     cache, which larger ones would not make faster.
 
@@ -107,13 +126,12 @@ def full_iwae(
         precision: of the networks' products; bf16 moved IWAE-1000 by less than 0.01 nats.
         progress: wraps the images, as tqdm does.
     Returns:
-        Number, in nats.
+        (N,) float64 on the CPU, in nats.
     """
     _check_pixels(model, x)
     with seeded(), products(precision, x.device):
-        return Number.of(
-            torch.stack([model.negative_iwae_bound(i, iw)[0] for i in progress(x.split(1))]).cpu()
-        )
+        bounds = [model.negative_iwae_bound(i, iw)[0] for i in progress(x.split(1))]
+    return torch.stack(bounds).cpu().double()
 
 
 def _check_pixels(model: Model, x: torch.Tensor) -> None:

@@ -3,20 +3,21 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
-from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.bounds import image_iwae, image_terms, numbers_of, subset_bounds
 from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
 from codebase.evaluation.divergence import diverged
-from codebase.evaluation.numbers import Numbers
+from codebase.evaluation.numbers import Number, Numbers
 from codebase.evaluation.reference import words
 from codebase.evaluation.tables import table
-from codebase.files import logs
+from codebase.files import disk, logs
 from codebase.models.base import LatentVariableModel
 from codebase.runs import progress
 from codebase.runs.pictures import failures, warn
@@ -54,10 +55,12 @@ def report(run: Run, model: LatentVariableModel) -> None:
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     test = subsets.test_images(run.dataset, model.abilities.pixels)
     subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
-    full = full_bounds(model, test)
+    terms = image_terms(model, test)
+    full, of_images = numbers_of(terms), {"nelbo": terms.sum(0)}
     if iw := run.args.eval_iw:
         bar = partial(progress.over, title=f"iwae-{iw}", unit="images")
-        full[f"iwae-{iw}"] = full_iwae(model, test, iw, run.settings.precision, bar)
+        own = of_images[f"iwae-{iw}"] = image_iwae(model, test, iw, run.settings.precision, bar)
+        full[f"iwae-{iw}"] = Number.of(own)
     active = active_units(model, test)
     print(f"\n{title(run)}: nats per image, smaller is better")
     columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
@@ -70,10 +73,18 @@ def report(run: Run, model: LatentVariableModel) -> None:
     pictures = {
         "samples and reconstructions": partial(_draw, run, model, x),
         "curves": partial(draw_curves, run),
+        "bounds of each image": partial(_save_bounds, run, of_images),
         "latents in the log": partial(log_latents, run, model),
     }
     run.finish({"subset": subset, "test": full}, pictures, active_units=active)
     draw_figures(run, model)
+
+
+def _save_bounds(run: Run, of_images: dict[str, torch.Tensor]) -> None:
+    """Writes what runs are compared by, image by image, in the order of the test set."""
+    arrays: dict[str, Any] = {name: bounds.float().numpy() for name, bounds in of_images.items()}
+    with disk.atomic(run.folder.output / "per_image.npz") as file:
+        np.savez(file, **arrays)
 
 
 def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
