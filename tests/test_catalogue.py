@@ -11,6 +11,7 @@ import torch
 from conftest import ROOT
 from tqdm import tqdm
 
+from codebase import command
 from codebase.catalogue import CATALOGUE
 from codebase.data import subsets
 from codebase.data.batches import Batches, as_pixels, one_hot, seeded_generator
@@ -22,7 +23,7 @@ from codebase.runs.saved import open_run
 from codebase.train import loop
 
 quiet = partial(tqdm, disable=True)
-SMALL = {"z": 3, "k": 4}  # of the flags that have them
+SMALL = {"z": 3, "k": 4, "inner": 2}  # of the flags that have them
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 PAGE = ROOT / "docs" / "models.md"
 
@@ -191,11 +192,12 @@ def test_images_are_drawn(name, digits):
 
 
 @EVERY
-def test_one_iteration_through_the_command_line(name, run):
+def test_one_iteration_through_the_command_line(name, here, capsys):
     flags = [f"--{flag}={value}" for flag, value in SMALL.items() if flag in values_of(name)]
-    done = run("run.py", name, *flags, "--dataset", "digits", "--iter_max", 1)
-    assert done.returncode == 0, done.stderr
-    assert f"model={name}_" in done.stdout
+    command.named([name, *flags, "--dataset", "digits", "--iter_max", "1", "--threads", "1"])
+    assert f"model={name}_" in capsys.readouterr().out
+    (folder,) = (here / "checkpoints").iterdir()
+    assert (folder / "results.json").exists()
 
 
 def test_a_script_s_run_is_the_catalogue_s(run, tmp_path):
