@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT
 from test_house import ROOMS
 
+from codebase.axes import AXES
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = "run_vae.py", "run_gmvae.py", "run_ssvae.py"
 NOT_OURS = {"--logdir", "--nnodes", "--rdzv_backend", "--rdzv_endpoint", "--max-restarts"}
@@ -59,7 +61,7 @@ def test_every_flag_that_is_named_exists():
     code = [p for p in ROOT.rglob("*.py") if not {".venv", "venv"} & set(p.parts)]
     code = "".join(p.read_text(encoding="utf-8") for p in code)
     declared = set(re.findall(r'"(--[\w-]+)"', code))
-    declared |= {f"--{name}" for name in re.findall(r'Flag\(\s*"(\w+)"', code)}
+    declared |= {f"--{name}" for name in [*re.findall(r'Flag\(\s*"(\w+)"', code), *AXES]}
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text(encoding="utf-8")))
         assert named <= declared | NOT_OURS, page.name
