@@ -1,8 +1,8 @@
-"""The family's numbers: what a step costs, what runs have left, and the table of docs/models.md.
+"""The family's numbers: what a step costs, what runs have left, and the tables of docs/models.md.
 
     python -m benchmarks.family cost [NAME …]   a step's time over the VAE's, to results/family/
     python -m benchmarks.family collect         finished runs of checkpoints/, to results/family/
-    python -m benchmarks.family page            the table of docs/models.md, from results/family/
+    python -m benchmarks.family page            the tables of docs/models.md, from results/family/
 
 The runs are `python run.py NAME --runs 3 --threads 1 --eval_iw 500`, the rest at its default.
 """
@@ -19,7 +19,6 @@ from codebase.catalogue import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "results" / "family", ROOT / "docs" / "models.md"
-BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 SEEDS, IW = range(3), 500
 KEPT = "run", "flags", "data", "device", "versions", "finished", "training", "numbers"
 COST = "cost.json"
@@ -122,10 +121,19 @@ def _over_vae(folder, run, seed):
 
 
 def page():
-    """docs/models.md with the table as results/family/ has it now."""
+    """docs/models.md with both tables as the catalogue and results/family/ have them now."""
     text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + "\n" + "\n".join(table()) + "\n" + END + rest.split(END)[1]
+    for name, lines in (("models", listed()), ("measured", table())):
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = before + begin + "".join(f"{line}\n" for line in lines) + end + rest.split(end)[1]
+    return text
+
+
+def listed():
+    """Lines of a Markdown table: name, line and source of every model."""
+    rows = [f"| `{e.name}` | {e.line} | {e.source} |" for e in CATALOGUE.values()]
+    return ["| name | what it is | source |", "|---|---|---|", *rows]
 
 
 def table():
