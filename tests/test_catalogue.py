@@ -254,7 +254,7 @@ def test_the_page_s_tables_are_the_catalogue_s_and_what_was_measured():
 def test_a_model_is_added_as_the_page_says(tmp_path):
     """Its three blocks put where they say, in a copy of the project: it trains, its tests pass."""
     project = tmp_path / "project"
-    for part in ("codebase", "tests"):
+    for part in ("codebase", "tests", "benchmarks"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, project / part, ignore=ignored)
     for part in ("run.py", "pyproject.toml"):
