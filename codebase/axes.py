@@ -57,6 +57,30 @@ class Part:
 # Priors, models/priors.py
 
 K = Flag("k", "components of the prior", type=number(int, 1, 100_000), default=500, argument="k")
+PSEUDO = Flag(
+    "pseudo",
+    "what the learned images of the VampPrior begin as: random, or data, training images",
+    default="random",
+    choices=("random", "data"),
+    argument="pseudo",
+)
+COUPLINGS = Flag(
+    "couplings", "of the RealNVP prior", type=number(int, 1, 1_000), default=6, argument="couplings"
+)
+MAFS = Flag(
+    "mafs",
+    "autoregressive flows of the MAF prior",
+    type=number(int, 1, 1_000),
+    default=3,
+    argument="couplings",
+)
+FLOW_HIDDEN = Flag(
+    "flow_hidden",
+    "width of a flow's hidden layers",
+    type=number(int, 1, 100_000),
+    default=128,
+    argument="hidden",
+)
 _PRIORS = (
     Part("normal", "N(0, I)", "", "codebase.models.priors:StandardNormal", has=(GAUSSIAN,)),
     Part(
@@ -71,13 +95,41 @@ _PRIORS = (
         "a mixture of the posteriors of K learned images",
         "Tomczak & Welling 2018",
         "codebase.models.priors:Vamp",
-        (K,),
+        (K, PSEUDO),
         needs={"posterior": DENSITY},
+    ),
+    Part(
+        "realnvp",
+        "a flow of affine couplings",
+        "Dinh et al. 2017",
+        "codebase.models.priors:RealNVP",
+        (COUPLINGS, FLOW_HIDDEN),
+    ),
+    Part(
+        "maf",
+        "an autoregressive flow",
+        "Papamakarios et al. 2017",
+        "codebase.models.priors:Maf",
+        (MAFS, FLOW_HIDDEN),
     ),
 )
 
 # Posteriors, models/posteriors.py
 
+STEPS = Flag(
+    "steps",
+    "planar or radial flows, or reflections, of the posterior",
+    type=number(int, 1, 1_000),
+    default=8,
+    argument="steps",
+)
+IAFS = Flag(
+    "iafs",
+    "inverse autoregressive flows of the posterior",
+    type=number(int, 1, 1_000),
+    default=2,
+    argument="steps",
+)
 _POSTERIORS = (
     Part(
         "diagonal",
@@ -91,6 +143,35 @@ _POSTERIORS = (
         "a Gaussian with every covariance",
         "Kingma & Welling 2014",
         "codebase.models.posteriors:Full",
+        has=(DENSITY,),
+    ),
+    Part(
+        "planar",
+        "a Gaussian pushed through planar flows",
+        "Rezende & Mohamed 2015",
+        "codebase.models.posteriors:Planar",
+        (STEPS,),
+    ),
+    Part(
+        "radial",
+        "a Gaussian pushed through radial flows",
+        "Rezende & Mohamed 2015",
+        "codebase.models.posteriors:Radial",
+        (STEPS,),
+    ),
+    Part(
+        "iaf",
+        "a Gaussian pushed through inverse autoregressive flows",
+        "Kingma et al. 2016",
+        "codebase.models.posteriors:Iaf",
+        (IAFS, FLOW_HIDDEN),
+    ),
+    Part(
+        "householder",
+        "a Gaussian turned by reflections",
+        "Tomczak & Welling 2016",
+        "codebase.models.posteriors:Householder",
+        (STEPS,),
         has=(DENSITY,),
     ),
 )

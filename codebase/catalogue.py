@@ -230,12 +230,48 @@ _ENTRIES = (
         components(500),
         prior="vamp",
     ),
+    _family(
+        "realnvp",
+        "a VAE whose prior is a flow of affine couplings",
+        "Dinh et al. 2017",
+        prior="realnvp",
+    ),
+    _family(
+        "maf",
+        "a VAE whose prior is an autoregressive flow",
+        "Papamakarios et al. 2017",
+        prior="maf",
+    ),
     # with another posterior
     _family(
         "full",
         "a VAE whose posterior has every covariance",
         "Kingma & Welling 2014",
         posterior="full",
+    ),
+    _family(
+        "planar",
+        "a VAE whose posterior is a Gaussian pushed through planar flows",
+        "Rezende & Mohamed 2015",
+        posterior="planar",
+    ),
+    _family(
+        "radial",
+        "a VAE whose posterior is a Gaussian pushed through radial flows",
+        "Rezende & Mohamed 2015",
+        posterior="radial",
+    ),
+    _family(
+        "iaf",
+        "a VAE whose posterior is a Gaussian pushed through inverse autoregressive flows",
+        "Kingma et al. 2016",
+        posterior="iaf",
+    ),
+    _family(
+        "householder",
+        "a VAE whose posterior is a Gaussian turned by reflections",
+        "Tomczak & Welling 2016",
+        posterior="householder",
     ),
     Entry(
         "svi",

@@ -106,7 +106,7 @@ ILLEGAL = [pair for pair in PAIRS if not legal(usual() | pair)]
 def test_what_does_not_go_together_is_refused_in_a_sentence(pair, capsys):
     words = [word for axis, name in pair.items() for word in (f"--{axis}", name)]
     with pytest.raises(SystemExit) as end:
-        command.main("vae", words=[*words, "--dataset", "nowhere"], prog="run.py vae")
+        command.main("vae", words=[*words, "--data_dir", "nowhere"], prog="run.py vae")
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1

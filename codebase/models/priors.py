@@ -2,12 +2,16 @@
 
 import abc
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
 
 from codebase import utils as ut
+from codebase.models import flows
 from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture
+
+DRAWS = 4_096  # of a flow prior, by which its mean and variance are said
 
 Posterior = Callable[[torch.Tensor], Distribution]  # images (B, D) → q(z|x) over (B, Z)
 
@@ -89,11 +93,19 @@ class Vamp(Prior):
 
     Args:
         k: K, the number of pseudo-inputs.
+        pseudo: what they begin as: "random", or "data", K training images.
     """
 
-    def __init__(self, z_dim: int, x_dim: int, k: int = 500) -> None:
+    def __init__(self, z_dim: int, x_dim: int, k: int = 500, pseudo: str = "random") -> None:
         super().__init__(z_dim, x_dim)
+        self.pseudo = pseudo
         self.pre = nn.Parameter(torch.randn(k, x_dim))
+
+    @torch.no_grad()
+    def prepare(self, images: torch.Tensor) -> None:
+        if self.pseudo == "data":
+            chosen = torch.randint(len(images), (len(self.pre),), device=images.device)
+            self.pre.copy_(torch.logit(images[chosen].to(self.pre), eps=0.01))
 
     @property
     def images(self) -> torch.Tensor:
@@ -102,3 +114,55 @@ class Vamp(Prior):
 
     def forward(self, posterior: Posterior) -> Mixture:
         return Mixture(posterior(self.images))
+
+
+class RealNVP(Prior):
+    """f(z) ~ N(0, I), f a few affine couplings that take turns (Dinh et al., 2017).
+
+    Args:
+        couplings: how many.
+        hidden: width of each one's two hidden layers.
+    """
+
+    noise: torch.Tensor
+
+    def __init__(self, z_dim: int, x_dim: int, couplings: int = 6, hidden: int = 128) -> None:
+        super().__init__(z_dim, x_dim)
+        self.chain = nn.ModuleList(
+            flows.Coupling(z_dim, hidden, odd=i % 2 == 1) for i in range(couplings)
+        )
+        self.register_buffer("noise", flows.fixed_noise(DRAWS, z_dim), persistent=False)
+
+    def flow(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """f(z), and log |det ∂f/∂z|: (…, Z) → (…, Z), (…)."""
+        total = z.new_zeros(z.shape[:-1])
+        for part in self.chain:
+            z, log_det = part(z)
+            total = total + log_det
+        return z, total
+
+    def inverse(self, u: torch.Tensor) -> torch.Tensor:
+        """z of f(z) = u."""
+        for part in reversed(list(self.chain)):
+            u = cast(flows.Coupling, part).inverse(u)
+        return u
+
+    def forward(self, posterior: Posterior) -> flows.Pulled:
+        return flows.Pulled(self.flow, self.inverse, self.noise)
+
+
+class Maf(RealNVP):
+    """f(z) ~ N(0, I), f a few autoregressive flows, the order of dimensions turned between.
+
+    The density takes one pass, a sample Z of them (Papamakarios et al., 2017).
+
+    Args:
+        couplings: how many flows.
+        hidden: width of each one's two hidden layers.
+    """
+
+    def __init__(self, z_dim: int, x_dim: int, couplings: int = 3, hidden: int = 128) -> None:
+        super().__init__(z_dim, x_dim, 0)
+        self.chain = nn.ModuleList(
+            flows.Autoregressive(z_dim, hidden, backwards=i % 2 == 1) for i in range(couplings)
+        )

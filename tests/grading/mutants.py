@@ -188,8 +188,9 @@ WRONG = [
     mistake("no sampling, inherited by the GMVAE", "1.2", "no_sampling",
             where="VAE", base="ours", code="""
             def negative_elbo_terms(self, x):
-                m, v = self.posterior(x)
-                return self.kl(m, m, v), -self.log_likelihood(x, m)
+                q = self.posterior(x)
+                kl_z = 0.5 * (q.v + q.m**2 - 1 - q.v.log()).sum(-1)
+                return kl_z, -self.likelihood(q.m).log_prob(x)
             """),
     # 2.1, log_normal
     mistake("no normalizing constant", "2.1", "no_constant", **util(
@@ -251,8 +252,11 @@ WRONG = [
     mistake("sum over the minibatch, GMVAE", "2.1", "sum_over_batch", **bound(
         {"pm, pv)).mean()": "pm, pv)).sum()", "logits).mean()": "logits).sum()"}, "GMVAE")),
     mistake("the wrong KL, inherited design", "2.1", where="GMVAE", base="ours", code="""
-            def kl(self, z, m, v):
-                return ut.kl_normal(m, v, torch.zeros_like(m), torch.ones_like(v))
+            def negative_elbo_terms(self, x):
+                q = self.posterior(x)
+                z = q.rsample()
+                kl_z = ut.kl_normal(q.m, q.v, torch.zeros_like(q.m), torch.ones_like(q.v))
+                return kl_z, -self.likelihood(z).log_prob(x)
             """),
     # 3.2
     mistake("labels without their weights", "3.2", "unweighted_sum", **bound(
