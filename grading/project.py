@@ -62,20 +62,30 @@ def private(replaced=(), functions=(), whole=False):
 
 
 def _closure(files, paths):
-    """Graded files that these graded files import, and they themselves."""
+    """Files that these files import, directly or by way of others, and they themselves."""
+    modules = {
+        ".".join([PRIVATE, *path.removesuffix(".py").removesuffix("/__init__").split("/")]): path
+        for path in files
+        if path.endswith(".py")
+    }
     found, waiting = set(), list(paths)
     while waiting:
         path = waiting.pop()
-        if path in found:
-            continue
-        found.add(path)
-        text = files[path].decode("utf-8")
-        for other in GRADED:
-            module = other.removesuffix(".py").replace("/", ".")
-            package, _, name = f"{PRIVATE}.{module}".rpartition(".")
-            package = re.escape(package)
-            if re.search(rf"{package}\.{name}\b|from {package} import .*\b{name}\b", text):
-                waiting.append(other)
+        if path not in found:
+            found.add(path)
+            waiting += [modules[name] for name in _imported(files[path]) if name in modules]
+    return found
+
+
+@functools.cache
+def _imported(source):
+    """Names that may be modules in a file's import statements at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 

@@ -408,3 +408,15 @@ def test_no_refusal_quotes_python(tmp_path, language):
         text = refusal(tmp_path / "x.zip", error).note.say(language)
         assert "denied" not in text
         assert "error" not in text or "sistema" in text
+
+
+@pytest.mark.parametrize("path", ["models/vae.py", "models/gmvae.py", "models/ssvae.py"])
+def test_what_stands_in_brings_what_it_imports_by_way_of_others(path):
+    """A model of ours reaches utils.py through files that are not graded."""
+    from grading import project
+
+    assert b"def sample_gaussian" in project.private((path,))["utils.py"]
+    assert b"def sample_gaussian" not in project.private()["utils.py"]
+    others = {p for p in project.GRADED if p != path and p != "utils.py"}
+    if path == "models/vae.py":
+        assert not others & project.private((path,)).keys()
