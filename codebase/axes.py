@@ -197,8 +197,237 @@ BETA = Flag(
     argument="beta",
     beyond=True,
 )
+WARMUP = Flag(
+    "warmup",
+    "steps over which β, or the capacity, grows from 0",
+    type=number(int, 1),
+    default=5_000,
+    argument="warmup",
+)
+GAMMA = Flag(
+    "gamma",
+    "weight of the distance of kl to its capacity",
+    type=number(float, 0),
+    default=30.0,
+    argument="gamma",
+)
+CAPACITY = Flag(
+    "capacity",
+    "nats of kl at the end of the warm-up",
+    type=number(float, 0),
+    default=20.0,
+    argument="capacity",
+)
+BITS = Flag(
+    "bits",
+    "nats of a latent dimension that are free",
+    type=number(float, 0),
+    default=0.5,
+    argument="bits",
+)
+SAMPLES = Flag(
+    "samples",
+    "importance samples of an image, in each bound",
+    type=number(int, 1, 100_000),
+    default=5,
+    argument="samples",
+)
+GROUPS = Flag(
+    "groups",
+    "bounds of so many samples that are averaged",
+    type=number(int, 1, 100_000),
+    default=2,
+    argument="groups",
+)
+MIX = Flag(
+    "mix",
+    "share of −ELBO beside the importance-weighted bound",
+    type=number(float, 0, 1),
+    default=0.05,
+    argument="mix",
+)
+ALPHA = Flag(
+    "alpha",
+    "of Rényi's bound: 0 is IWAE's, 1 −ELBO; below 0 it would bound nothing",
+    type=number(float, 0, 100),
+    default=0.5,
+    argument="alpha",
+)
+INFO = Flag(
+    "info_alpha",
+    "1 − the weight of kl in InfoVAE's objective",
+    type=number(float, 0, 1),
+    default=0.0,
+    argument="alpha",
+)
+INFO_WEIGHT = Flag(
+    "info_weight",
+    "λ of InfoVAE: MMD weighs α + λ − 1",
+    type=number(float, 0),
+    default=100.0,
+    argument="weight",
+)
+WEIGHT = Flag(
+    "weight",
+    "of the distance between codes and prior, beside the squared error",
+    type=number(float, 0),
+    default=10.0,
+    argument="weight",
+)
+PROJECTIONS = Flag(
+    "projections",
+    "directions of the sliced distance",
+    type=number(int, 1, 100_000),
+    default=50,
+    argument="projections",
+)
+DIP = Flag("dip", "1: DIP-VAE-I; 2: II", type=number(int, 1, 2), default=2, argument="kind")
+DIP_OFF = Flag(
+    "dip_off",
+    "weight of the codes' squared covariances",
+    type=number(float, 0),
+    default=10.0,
+    argument="off",
+)
+DIP_ON = Flag(
+    "dip_on",
+    "weight of the squared distance of their variances to 1",
+    type=number(float, 0),
+    default=10.0,
+    argument="on",
+)
+TC = Flag(
+    "tc_beta",
+    "weight of the total correlation in β-TCVAE's objective",
+    type=number(float, 0),
+    default=6.0,
+    argument="beta",
+)
+FACTOR = Flag(
+    "tc_gamma",
+    "weight of the total correlation beside −ELBO, by a discriminator",
+    type=number(float, 0),
+    default=10.0,
+    argument="gamma",
+)
 _OBJECTIVES = (
     Part("elbo", "rec + β·kl", "Higgins et al. 2017", "codebase.models.objectives:Elbo", (BETA,)),
+    Part(
+        "warmup",
+        "β growing from 0",
+        "Bowman et al. 2016",
+        "codebase.models.objectives:Warmup",
+        (BETA, WARMUP),
+    ),
+    Part(
+        "capacity",
+        "kl held to a capacity that grows",
+        "Burgess et al. 2018",
+        "codebase.models.objectives:Capacity",
+        (GAMMA, CAPACITY, WARMUP),
+    ),
+    Part(
+        "freebits",
+        "some nats of each dimension are free",
+        "Kingma et al. 2016",
+        "codebase.models.objectives:FreeBits",
+        (BITS,),
+        needs={"posterior": GAUSSIAN, "prior": GAUSSIAN},
+    ),
+    Part(
+        "iwae",
+        "the importance-weighted bound",
+        "Burda et al. 2016",
+        "codebase.models.importance:Iwae",
+        (SAMPLES,),
+    ),
+    Part(
+        "miwae",
+        "the mean of several of them",
+        "Rainforth et al. 2018",
+        "codebase.models.importance:Miwae",
+        (SAMPLES, GROUPS),
+    ),
+    Part(
+        "ciwae",
+        "a mixture of it and −ELBO",
+        "Rainforth et al. 2018",
+        "codebase.models.importance:Ciwae",
+        (SAMPLES, MIX),
+    ),
+    Part(
+        "piwae",
+        "several for the encoder, one of all samples for the rest",
+        "Rainforth et al. 2018",
+        "codebase.models.importance:Piwae",
+        (SAMPLES, GROUPS),
+    ),
+    Part(
+        "stl",
+        "−ELBO with a gradient that varies less",
+        "Roeder et al. 2017",
+        "codebase.models.importance:Stl",
+        needs={"posterior": DENSITY},
+    ),
+    Part(
+        "dreg",
+        "the importance-weighted bound with a gradient that varies less",
+        "Tucker et al. 2019",
+        "codebase.models.importance:Dreg",
+        (SAMPLES,),
+        needs={"posterior": DENSITY},
+    ),
+    Part(
+        "renyi",
+        "Rényi's bound",
+        "Li & Turner 2016",
+        "codebase.models.importance:Renyi",
+        (SAMPLES, ALPHA),
+    ),
+    Part(
+        "infovae",
+        "−ELBO and the codes' MMD to the prior",
+        "Zhao et al. 2019",
+        "codebase.models.matching:InfoVae",
+        (INFO, INFO_WEIGHT),
+    ),
+    Part(
+        "wae-mmd",
+        "squared error and the codes' MMD to the prior",
+        "Tolstikhin et al. 2018",
+        "codebase.models.matching:Wae",
+        (WEIGHT,),
+    ),
+    Part(
+        "swae",
+        "squared error and the codes' sliced Wasserstein distance to the prior",
+        "Kolouri et al. 2019",
+        "codebase.models.matching:Swae",
+        (WEIGHT, PROJECTIONS),
+    ),
+    Part(
+        "dip",
+        "−ELBO and the codes' covariance held to I",
+        "Kumar et al. 2018",
+        "codebase.models.disentangling:Dip",
+        (DIP, DIP_OFF, DIP_ON),
+        needs={"posterior": GAUSSIAN},
+    ),
+    Part(
+        "tc",
+        "−ELBO with the total correlation weighed more",
+        "Chen et al. 2018",
+        "codebase.models.disentangling:TotalCorrelation",
+        (TC,),
+        needs={"posterior": GAUSSIAN},
+    ),
+    Part(
+        "factor",
+        "the same by a discriminator",
+        "Kim & Mnih 2018",
+        "codebase.models.disentangling:Factor",
+        (FACTOR,),
+    ),
 )
 
 # Networks, models/nns/parts.py

@@ -293,6 +293,88 @@ _ENTRIES = (
     ),
     # of other pixels
     # with another objective
+    _family(
+        "warmup",
+        "a VAE whose kl is weighed more and more while it begins",
+        "Bowman et al. 2016",
+        objective="warmup",
+    ),
+    _family(
+        "capacity",
+        "a VAE whose kl is held to a capacity that grows",
+        "Burgess et al. 2018",
+        objective="capacity",
+    ),
+    _family(
+        "freebits",
+        "a VAE with some nats of each latent dimension free",
+        "Kingma et al. 2016",
+        objective="freebits",
+    ),
+    _family(
+        "iwae",
+        "a VAE trained by the importance-weighted bound",
+        "Burda et al. 2016",
+        objective="iwae",
+    ),
+    _family(
+        "miwae",
+        "a VAE trained by the mean of several importance-weighted bounds",
+        "Rainforth et al. 2018",
+        objective="miwae",
+    ),
+    _family(
+        "ciwae",
+        "a VAE trained by a mixture of the importance-weighted bound and −ELBO",
+        "Rainforth et al. 2018",
+        objective="ciwae",
+    ),
+    _family(
+        "piwae",
+        "a VAE whose encoder is trained by MIWAE and the rest by IWAE",
+        "Rainforth et al. 2018",
+        objective="piwae",
+    ),
+    _family(
+        "stl", "a VAE whose gradient sticks the landing", "Roeder et al. 2017", objective="stl"
+    ),
+    _family(
+        "dreg",
+        "IWAE with the doubly reparameterized gradient",
+        "Tucker et al. 2019",
+        objective="dreg",
+    ),
+    _family("renyi", "a VAE trained by Rényi's bound", "Li & Turner 2016", objective="renyi"),
+    _family(
+        "infovae",
+        "a VAE whose codes are held to the prior by MMD too",
+        "Zhao et al. 2019",
+        objective="infovae",
+    ),
+    _family(
+        "wae-mmd",
+        "a Wasserstein autoencoder: squared error, and codes held to the prior by MMD",
+        "Tolstikhin et al. 2018",
+        objective="wae-mmd",
+    ),
+    _family(
+        "swae",
+        "the same by the sliced Wasserstein distance",
+        "Kolouri et al. 2019",
+        objective="swae",
+    ),
+    _family(
+        "dip", "a VAE whose codes' covariance is held to I", "Kumar et al. 2018", objective="dip"
+    ),
+    _family(
+        "tc",
+        "β-TCVAE: the total correlation of the codes weighs more",
+        "Chen et al. 2018",
+        objective="tc",
+    ),
+    _family(
+        "factor", "FactorVAE: the same by a discriminator", "Kim & Mnih 2018", objective="factor"
+    ),
     # with other networks
 )
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}

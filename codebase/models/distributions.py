@@ -51,6 +51,14 @@ class Distribution(abc.ABC):
         value = self.rsample(shape)
         return value, self.log_prob(value)
 
+    def detached(self) -> "Distribution":
+        """The same, of parameters that pass no gradients on; of those whose density is known.
+
+        Raises:
+            TypeError: of others.
+        """
+        raise TypeError(f"a {type(self).__name__} has no parameters to be held")
+
     def sample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
         """Samples without gradients, (*shape, …)."""
         with torch.no_grad():
@@ -85,6 +93,10 @@ class DiagonalGaussian(Distribution):
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
         """Σ_n log N(value_n; m_n, v_n): (…, N) → (…)."""
         return ut.log_normal(value, self.m, self.v)
+
+    def detached(self) -> "DiagonalGaussian":
+        """The same, of parameters that pass no gradients on."""
+        return DiagonalGaussian(self.m.detach(), self.v.detach())
 
 
 class FullGaussian(Distribution):
@@ -130,6 +142,10 @@ class FullGaussian(Distribution):
     def _log_prob_of(self, noise):
         one = torch.ones_like(noise[..., :1])
         return ut.log_normal(noise, torch.zeros_like(one), one) - self.log_det()
+
+    def detached(self) -> "FullGaussian":
+        """The same, of parameters that pass no gradients on."""
+        return FullGaussian(self.m.detach(), self.factor.detach())
 
     def log_det(self) -> torch.Tensor:
         """log det L, (…)."""

@@ -85,7 +85,7 @@ class FamilyVAE(LatentVariableModel):
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         """The model, and who trains beside it by the objective."""
-        others = self.objective.players()
+        others = self.objective.players(self)
         theirs = {id(p) for own in others.values() for p in own}
         own = [p for p in self.parameters() if p.requires_grad and id(p) not in theirs]
         return {"model": own, **others}

@@ -352,6 +352,10 @@ class Reflected(Distribution):
         """log N(Hᵀ value; m, diag v): (…, Z) → (…)."""
         return self.base.log_prob(self._back(value))
 
+    def detached(self) -> "Reflected":
+        """The same, of parameters that pass no gradients on."""
+        return Reflected(self.base.detached(), [v.detach() for v in self.axes])
+
     def log_det(self) -> torch.Tensor:
         """½ log det of the covariance, (…)."""
         return 0.5 * self.base.v.log().sum(-1)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from codebase import utils as ut
+
 if TYPE_CHECKING:
     from codebase.models.base import LatentVariableModel, Loss
 
@@ -34,8 +36,8 @@ class Objective(nn.Module, abc.ABC):
             player: "model", or one of `players`.
         """
 
-    def players(self) -> dict[str, list[nn.Parameter]]:
-        """{name: parameters} of those that train beside the model."""
+    def players(self, model: nn.Module) -> dict[str, list[nn.Parameter]]:
+        """{name: parameters} of those that train beside the rest of the model."""
         return {}
 
     def prepare(self, images: torch.Tensor) -> None:
@@ -43,12 +45,16 @@ class Objective(nn.Module, abc.ABC):
 
 
 def summaries(
-    loss: torch.Tensor, kl: torch.Tensor, rec: torch.Tensor
+    loss: torch.Tensor, kl: torch.Tensor, rec: torch.Tensor, **more: torch.Tensor
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss, and beside it the plain bound and its parts, of each image's or sample's terms."""
+    """The loss, and beside it the plain bound and its parts, of each image's or sample's terms.
+
+    Args:
+        more: {name: scalar} to log beside them.
+    """
     kl, rec = kl.mean(), rec.mean()
     plain = {"gen/elbo": -(kl + rec), "gen/kl_z": kl, "gen/rec": rec}
-    return loss, {"train/loss": loss} | plain
+    return loss, {"train/loss": loss} | plain | {f"gen/{tag}": t for tag, t in more.items()}
 
 
 class Elbo(Objective):
@@ -69,3 +75,73 @@ class Elbo(Objective):
     def forward(self, model: "LatentVariableModel", x: torch.Tensor, player: str) -> "Loss":
         kl, rec = model.negative_elbo_terms(x)
         return summaries(rec.mean() + self.beta * kl.mean(), kl, rec)
+
+
+class Warmup(Elbo):
+    """rec + β·min(1, t/T)·kl at step t, so that z is used before it has to be paid for.
+
+    From Bowman et al. (2016).
+
+    Args:
+        beta: β, at the end.
+        warmup: T, in steps.
+    """
+
+    def __init__(self, z_dim: int, beta: float = 1.0, warmup: int = 5_000) -> None:
+        super().__init__(z_dim, beta)
+        self.warmup = warmup
+
+    def forward(self, model: "LatentVariableModel", x: torch.Tensor, player: str) -> "Loss":
+        kl, rec = model.negative_elbo_terms(x)
+        weight = self.beta * progress(model.steps_taken, self.warmup)
+        return summaries(rec.mean() + weight * kl.mean(), kl, rec, kl_weight=weight)
+
+
+class Capacity(Objective):
+    """rec + γ·|kl − C(t)|, kl averaged over the images, C from 0 to its end over T steps.
+
+    From Burgess et al. (2018).
+
+    Args:
+        gamma: γ.
+        capacity: C at the end, in nats.
+        warmup: T, in steps.
+    """
+
+    def __init__(
+        self, z_dim: int, gamma: float = 30.0, capacity: float = 20.0, warmup: int = 5_000
+    ) -> None:
+        super().__init__(z_dim)
+        self.gamma, self.capacity, self.warmup = gamma, capacity, warmup
+
+    def forward(self, model: "LatentVariableModel", x: torch.Tensor, player: str) -> "Loss":
+        kl, rec = model.negative_elbo_terms(x)
+        capacity = self.capacity * progress(model.steps_taken, self.warmup)
+        loss = rec.mean() + self.gamma * (kl.mean() - capacity).abs()
+        return summaries(loss, kl, rec, capacity=capacity)
+
+
+class FreeBits(Objective):
+    """rec + Σ_j max(λ, kl_j), kl_j of dimension j averaged over the images (Kingma et al., 2016).
+
+    Args:
+        bits: λ, nats of a dimension that cost nothing more.
+    """
+
+    def __init__(self, z_dim: int, bits: float = 0.5) -> None:
+        super().__init__(z_dim)
+        self.bits = bits
+
+    def forward(self, model: "LatentVariableModel", x: torch.Tensor, player: str) -> "Loss":
+        q, p = model.posterior(x), model.prior()
+        z = q.rsample()
+        rec = -model.likelihood(z).log_prob(x)
+        pairs = (t.unsqueeze(-1) for t in (q.mean, q.variance, p.mean, p.variance))
+        kl = ut.kl_normal(*pairs)  # (B, Z)
+        paid = kl.mean(0).clamp(min=self.bits).sum()
+        return summaries(rec.mean() + paid, kl.sum(-1), rec)
+
+
+def progress(steps: torch.Tensor, whole: int) -> torch.Tensor:
+    """min(1, steps/whole), ()."""
+    return (steps.to(torch.get_default_dtype()) / whole).clamp(max=1)
