@@ -4,6 +4,7 @@ A part is a class of a file of `models/` named after its axis. A flag chooses it
 for example, and brings the flags that it reads. What cannot go together is said in a sentence.
 """
 
+import argparse
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -178,12 +179,64 @@ _POSTERIORS = (
 
 # Likelihoods, models/likelihoods.py
 
+
+def _sigma(text):
+    """An argparse type: "learned", "optimal" or a standard deviation."""
+    if text in ("learned", "optimal"):
+        return text
+    try:
+        return number(float, above=0)(text)
+    except argparse.ArgumentTypeError:
+        wanted = "learned, optimal or a number above 0"
+        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}") from None
+
+
+SIGMA = Flag(
+    "sigma",
+    "standard deviation of Gaussian pixels: learned; optimal, of each minibatch; or a number",
+    type=_sigma,
+    default="learned",
+    argument="sigma",
+)
+SHARPNESS = Flag(
+    "sharpness",
+    "of the log-cosh density: the larger, the more it is like Laplace's",
+    type=number(float, above=0),
+    default=10.0,
+    argument="sharpness",
+)
 _LIKELIHOODS = (
     Part(
         "bernoulli",
         "binary pixels",
         "Kingma & Welling 2014",
         "codebase.models.likelihoods:BernoulliPixels",
+    ),
+    Part(
+        "gaussian",
+        "grey pixels with one variance for all",
+        "Kingma & Welling 2014; Rybkin et al. 2021",
+        "codebase.models.likelihoods:GaussianPixels",
+        (SIGMA,),
+    ),
+    Part(
+        "continuous-bernoulli",
+        "grey pixels with the density on [0, 1] that a Bernoulli's formula has",
+        "Loaiza-Ganem & Cunningham 2019",
+        "codebase.models.likelihoods:ContinuousBernoulliPixels",
+    ),
+    Part(
+        "logcosh",
+        "grey pixels, between a Gaussian and a Laplace density",
+        "Chen et al. 2019",
+        "codebase.models.likelihoods:LogCoshPixels",
+        (SHARPNESS,),
+    ),
+    Part(
+        "logistic",
+        "256 levels of grey, of a logistic law",
+        "Kingma et al. 2016; Salimans et al. 2017",
+        "codebase.models.likelihoods:LogisticPixels",
     ),
 )
 

@@ -292,6 +292,30 @@ _ENTRIES = (
         ),
     ),
     # of other pixels
+    _family(
+        "gaussian",
+        "a VAE of grey pixels with one learned variance",
+        "Kingma & Welling 2014; Rybkin et al. 2021",
+        likelihood="gaussian",
+    ),
+    _family(
+        "continuous-bernoulli",
+        "a VAE of grey pixels with the continuous Bernoulli's density",
+        "Loaiza-Ganem & Cunningham 2019",
+        likelihood="continuous-bernoulli",
+    ),
+    _family(
+        "logcosh",
+        "a VAE of grey pixels with the log-cosh density",
+        "Chen et al. 2019",
+        likelihood="logcosh",
+    ),
+    _family(
+        "logistic",
+        "a VAE of 256 levels of grey with a discretized logistic law",
+        "Kingma et al. 2016; Salimans et al. 2017",
+        likelihood="logistic",
+    ),
     # with another objective
     _family(
         "warmup",

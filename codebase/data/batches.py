@@ -31,11 +31,32 @@ def binarize(x: torch.Tensor, generator: torch.Generator | None = None) -> torch
     return torch.bernoulli(x, generator=generator)
 
 
+def dequantize(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Every level k of 0 … 255 anywhere in its interval, (k + u)/256, u uniform in [0, 1).
+
+    Args:
+        x: uint8, or k/255.
+        generator: of x's device; None is torch's global one.
+    Returns:
+        Pixels in [0, 1), float32 for uint8, otherwise of x's type.
+    """
+    levels = x.float() if x.dtype == torch.uint8 else x * 255
+    u = torch.rand(levels.shape, generator=generator, dtype=levels.dtype, device=levels.device)
+    # In steps of 2⁻¹⁶: float32 holds them beside the level's eight bits, and none is rounded up.
+    return (levels + (u * 2**16).floor() / 2**16) / 256
+
+
 def as_pixels(
     x: torch.Tensor, pixels: str, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Grey images as a model takes them: "grey", or "binary", drawn anew (see `binarize`)."""
-    return grey(x) if pixels == "grey" else binarize(x, generator)
+    """Grey images as a model takes them.
+
+    Args:
+        pixels: "grey"; "binary", drawn anew (see `binarize`); "dequantized" (see `dequantize`).
+    """
+    if pixels == "grey":
+        return grey(x)
+    return binarize(x, generator) if pixels == "binary" else dequantize(x, generator)
 
 
 def one_hot(y: torch.Tensor) -> torch.Tensor:

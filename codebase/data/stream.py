@@ -21,7 +21,7 @@ class Stream:
     Args:
         loader: a `Batches`, or any iterable of (grey x, y).
         labelled: None, (xl, yl), or a `Batches` of them; redrawn every time like the rest.
-        pixels: "binary", drawn anew every time, or "grey".
+        pixels: "binary" or "dequantized", drawn anew every time, or "grey".
         classes: how many labels there are, if model.loss takes those of all images.
         dtype: of the model's parameters; None: as the images have it.
     Raises:

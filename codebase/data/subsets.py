@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from codebase.data.batches import Batches, binarize, grey, one_hot, seeded_generator
+from codebase.data.batches import Batches, as_pixels, grey, one_hot, seeded_generator
 from codebase.data.datasets import Dataset
 from codebase.data.stream import Labelled, Pair
 from codebase.errors import UserError
@@ -45,11 +45,13 @@ def test_subset(dataset: Dataset, pixels: str = "binary") -> Pair:  # noqa: PT02
     """The 100 test images bounds are evaluated on, (100, 784), and their one-hot labels (100, 10).
 
     Args:
-        pixels: "grey", or "binary": drawn once, by NumPy's legacy generator seeded 0, as
-            everywhere numbers are compared.
+        pixels: "grey"; "binary": drawn once, by NumPy's legacy generator seeded 0, as everywhere
+            numbers are compared; "dequantized": by a generator seeded 0.
     """
     i = _subset(dataset, "test").to(dataset.test_x.device)
     x, y = grey(dataset.test_x[i]), one_hot(dataset.test_y[i])
+    if pixels == "dequantized":
+        return _drawn_once(dataset.test_x[i], pixels), y
     if pixels == "binary":
         x = torch.from_numpy(np.random.RandomState(0).binomial(1, x.cpu().numpy())).to(x)
     return x, y
@@ -109,11 +111,14 @@ def validation(dataset: Dataset, n: int) -> tuple[Pair, torch.Tensor]:
 
 
 def test_images(dataset: Dataset, pixels: str = "binary") -> torch.Tensor:  # noqa: PT028
-    """All test images, (N, 784) float32: grey, or binarized once by a generator seeded 0."""
-    return grey(dataset.test_x) if pixels == "grey" else binarized_test(dataset)
+    """All test images, (N, 784) float32: grey, or drawn once by a generator seeded 0."""
+    return _drawn_once(dataset.test_x, pixels)
 
 
 def binarized_test(dataset: Dataset) -> torch.Tensor:
     """All test images, binarized once by a generator seeded 0: (N, 784) float32."""
-    x = binarize(dataset.test_x.cpu(), seeded_generator(0))
-    return x.to(dataset.test_x.device)
+    return _drawn_once(dataset.test_x, "binary")
+
+
+def _drawn_once(x, pixels):
+    return as_pixels(x.cpu(), pixels, seeded_generator(0)).to(x.device)

@@ -3,14 +3,15 @@
 import math
 
 
-def diverged(nelbo: float, pixels: int) -> bool:
-    """Whether binary pixels cost more than twice what they would at the toss of a coin each.
+def diverged(nelbo: float, pixels: int, levels: int = 2) -> bool:
+    """Whether pixels cost more than twice what they would if every level were as likely.
 
-    That is 2 · D log 2 nats an image, 1,087 of MNIST's 784 pixels. A model that has learned
-    nothing yet is near D log 2.
+    That is 2 · D log 2 nats an image of binary pixels, 1,087 of MNIST's 784. A model that has
+    learned nothing yet is near D log 2.
 
     Args:
         nelbo: nats an image.
         pixels: D.
+        levels: of a pixel.
     """
-    return not nelbo <= 2 * pixels * math.log(2)
+    return not nelbo <= 2 * pixels * math.log(levels)

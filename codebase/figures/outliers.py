@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from codebase.data.batches import binarize, grey, seeded_generator
+from codebase.data.batches import as_pixels, seeded_generator
 from codebase.figures import analysis, style
 from codebase.figures.study import Study
 from codebase.figures.style import Drawn
@@ -22,9 +22,7 @@ def images(study: Study) -> dict[str, torch.Tensor]:
     turned = study.x[study.positions(MOST)].view(-1, 28, 28).rot90(dims=(1, 2)).flatten(1)
     found = {"turned by 90°": turned, "noise of the same pixel means": noise}
     for name, x in study.others.items():
-        drawn = grey(x[:MOST])
-        if study.abilities.pixels == "binary":
-            drawn = binarize(x.cpu()[:MOST], seeded_generator(study.seed))
+        drawn = as_pixels(x[:MOST].cpu(), study.abilities.pixels, seeded_generator(study.seed))
         found[name] = drawn.to(study.device)
     return found
 

@@ -24,7 +24,8 @@ class Abilities:
     """What can be measured and drawn of a model.
 
     Attributes:
-        pixels: those it is a model of, "binary" (drawn anew each time) or "grey", in [0, 1].
+        pixels: those it is a model of, in [0, 1]: "binary", drawn anew each time; "grey", levels
+            k/255; "dequantized", a level anywhere in its interval, drawn anew.
         bounds: it bounds log p(x).
         reconstructions: an image has a code and is redrawn from it.
         samples: it draws images.

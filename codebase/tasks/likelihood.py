@@ -62,21 +62,22 @@ def report(run: Run, model: LatentVariableModel) -> None:
         own = of_images[f"iwae-{iw}"] = image_iwae(model, test, iw, run.settings.precision, bar)
         full[f"iwae-{iw}"] = Number.of(own)
     active = active_units(model, test)
-    print(f"\n{title(run)}: nats per image, smaller is better")
+    print(f"\n{title(run)}: {unit(model)}, smaller is better")
     columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
     print(table(columns, run.settings.bands))
     print("± standard error: of the repeated estimate (subset), over the images (all)")
     print(words(run.settings.problem), end="\n" if run.settings.bands else "")
     print(f"active latent dimensions: {active} of {model.z_dim}")
     fallen = collapsed(subset["kl"].value, active, model.z_dim)
-    warn_of_failure(fallen, subset["nelbo"].value, x.shape[1])
+    warn_of_failure(fallen, subset["nelbo"].value, x.shape[1], levels_of(model))
     pictures = {
         "samples and reconstructions": partial(_draw, run, model, x),
         "curves": partial(draw_curves, run),
         "bounds of each image": partial(_save_bounds, run, of_images),
         "latents in the log": partial(log_latents, run, model),
     }
-    run.finish({"subset": subset, "test": full}, pictures, active_units=active)
+    measured = {"active_units": active, "unit": unit(model)}
+    run.finish({"subset": subset, "test": full}, pictures, **measured)
     draw_figures(run, model)
 
 
@@ -124,9 +125,20 @@ def draw_curves(run: Run) -> None:
         figures.save_curves(run.folder.output / "curves.png", scalars)
 
 
-def warn_of_failure(collapsed: bool, nelbo: float, pixels: int) -> None:
+def levels_of(model: LatentVariableModel) -> int:
+    """How many a pixel has: 2 of a binary one, 256 of a grey one, dequantized or not."""
+    return 2 if model.abilities.pixels == "binary" else 256
+
+
+def unit(model: LatentVariableModel) -> str:
+    """What its numbers are in; those of grey pixels do not compare with those of binary ones."""
+    levels = levels_of(model)
+    return "nats per image" if levels == 2 else f"nats per image of {levels} grey levels"
+
+
+def warn_of_failure(collapsed: bool, nelbo: float, pixels: int, levels: int = 2) -> None:
     """Prints a warning if the training diverged (see `diverged`), or the posterior collapsed."""
-    if diverged(nelbo, pixels):
+    if diverged(nelbo, pixels, levels):
         print(f"*** WARNING: the training has diverged (nelbo {nelbo:.3g}); try a smaller --lr.")
     elif collapsed:
         print("*** WARNING: the posterior has collapsed; z says next to nothing about x.")
