@@ -16,6 +16,7 @@ from codebase.flag import Flag, number
 
 # What one part may need of another.
 DENSITY = "the density of any z, not of its own samples alone"
+UNSCALED = "no scale of the pixels that it would have to train"
 GAUSSIAN = "a mean and a variance for each dimension, independent of the others"
 
 
@@ -211,6 +212,7 @@ _LIKELIHOODS = (
         "binary pixels",
         "Kingma & Welling 2014",
         "codebase.models.likelihoods:BernoulliPixels",
+        has=(UNSCALED,),
     ),
     Part(
         "gaussian",
@@ -224,6 +226,7 @@ _LIKELIHOODS = (
         "grey pixels with the density on [0, 1] that a Bernoulli's formula has",
         "Loaiza-Ganem & Cunningham 2019",
         "codebase.models.likelihoods:ContinuousBernoulliPixels",
+        has=(UNSCALED,),
     ),
     Part(
         "logcosh",
@@ -450,6 +453,7 @@ _OBJECTIVES = (
         "Tolstikhin et al. 2018",
         "codebase.models.matching:Wae",
         (WEIGHT,),
+        needs={"likelihood": UNSCALED},
     ),
     Part(
         "swae",
@@ -457,6 +461,7 @@ _OBJECTIVES = (
         "Kolouri et al. 2019",
         "codebase.models.matching:Swae",
         (WEIGHT, PROJECTIONS),
+        needs={"likelihood": UNSCALED},
     ),
     Part(
         "dip",
@@ -510,6 +515,20 @@ _NETS = (
         "",
         "codebase.models.nns.parts:MLP",
         (HIDDEN, LAYERS, ACTIVATION, BIAS),
+    ),
+    Part(
+        "gated",
+        "MLPs whose hidden layers are gated",
+        "Tomczak & Welling 2018",
+        "codebase.models.nns.parts:Gated",
+        (HIDDEN, LAYERS, BIAS),
+    ),
+    Part(
+        "conv",
+        "two convolutions each way and a hidden layer",
+        "",
+        "codebase.models.nns.parts:Conv",
+        (HIDDEN, BIAS),
     ),
 )
 

@@ -400,6 +400,7 @@ _ENTRIES = (
         "factor", "FactorVAE: the same by a discriminator", "Kim & Mnih 2018", objective="factor"
     ),
     # with other networks
+    _family("conv", "a VAE with convolutions", "", net="conv"),
 )
 CATALOGUE = {entry.name: entry for entry in _ENTRIES}
 

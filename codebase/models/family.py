@@ -96,7 +96,7 @@ class FamilyVAE(LatentVariableModel):
             part.prepare(images)
         if self._net.bias == "mean":
             mean = images.mean(0).clamp(1e-3, 1 - 1e-3)
-            self.dec.last.bias.copy_(self.likelihood_part.outputs_for(mean))
+            self.dec.bias.copy_(self.likelihood_part.outputs_for(mean))
 
     def networks(self) -> dict[str, Sequential]:
         found, (enc, dec) = {}, (self.enc.mlp(), self.dec.mlp())
