@@ -87,6 +87,30 @@ class DiagonalGaussian(Distribution):
         return ut.log_normal(value, self.m, self.v)
 
 
+class Point(Distribution):
+    """All at one point, as a function without probabilities gives it; it has no density.
+
+    Args:
+        mean: the point, (…, N).
+    """
+
+    def __init__(self, mean: torch.Tensor) -> None:
+        self.mean = mean
+
+    @property
+    def variance(self) -> torch.Tensor:
+        """0, (…, N)."""
+        return torch.zeros_like(self.mean)
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
+        """The point, (*shape, …, N)."""
+        return self.mean.expand(*shape, *self.mean.shape)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Raises a TypeError."""
+        raise TypeError("a point has no density")
+
+
 class FullGaussian(Distribution):
     """N(m, L Lᵀ).
 
