@@ -35,6 +35,13 @@ def codes(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
     return torch.cat([posterior_of(model, part).mean for part in x.split(CHUNK)])
 
 
+@torch.no_grad()
+def redrawn(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
+    """Mean pixels at the codes of images: (B, D) → (B, D)."""
+    y = likeliest_label(model, x)
+    return model.likelihood(model.posterior(x, *y).mean, *y).mean
+
+
 def active_units(model: CodingModel, x: torch.Tensor) -> int:
     """How many latent dimensions say anything of the images (N, D): see `collapse.active`."""
     return int(active(codes(model, x)).sum())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from codebase.figures import style
-from codebase.figures.comparisons import warned, unlike
+from codebase.figures.comparisons import unlike, warned
 from codebase.figures.study import Study
 from codebase.figures.style import Drawn
 from codebase.models.autoencoders import DenoisingAutoencoder, squared_error

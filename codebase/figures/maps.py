@@ -82,10 +82,7 @@ def _flat_map(flat, z, y, name):
     ax = fig.subplots()
     _scatter(ax, flat, y)
     in_z, on_map = numbers["knn_accuracy_in_z"], numbers["knn_accuracy_on_map"]
-    ax.set_title(
-        f"{name} of {len(y):,} test images\n"
-        f"{_knn(in_z)} in z, {on_map:.3f} here"
-    )
+    ax.set_title(f"{name} of {len(y):,} test images\n{_knn(in_z)} in z, {on_map:.3f} here")
     return fig, numbers
 
 

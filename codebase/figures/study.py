@@ -16,7 +16,7 @@ from codebase.evaluation.classifier import predictions
 from codebase.evaluation.codes import likeliest_label
 from codebase.figures import analysis
 from codebase.models.autoencoders import Autoencoder, DeepAutoencoder, DenoisingAutoencoder
-from codebase.models.base import LatentVariableModel
+from codebase.models.base import CodingModel
 from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture
 
 IMAGES = 100  # images whose importance samples are decoded at once
@@ -40,7 +40,7 @@ class Study:
 
     def __init__(
         self,
-        model: LatentVariableModel,
+        model: CodingModel,
         dataset: Dataset,
         name: str,
         seed: int = 0,
@@ -89,10 +89,10 @@ class Study:
 
     @property
     def filters(self) -> torch.Tensor | None:
-        """What the units of an autoencoder's first layer look for, (H, D); None: no linear layer."""
+        """What an autoencoder's first linear layer looks for, (H, D); None: it has none."""
         if not isinstance(self.model, DeepAutoencoder):
             return None
-        return self.model.enc[0].weight.detach()
+        return self.model.layer(0).weight.detach()
 
     @property
     def mean_pixels(self) -> str:

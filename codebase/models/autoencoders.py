@@ -6,7 +6,9 @@ Grey pixels in [0, 1]. Those that are kept from copying by a penalty stand in sp
 """
 
 import abc
+import itertools
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import nn
@@ -124,31 +126,38 @@ class DeepAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(name, z_dim, x_dim)
         widths = [x_dim, *[hidden] * layers, z_dim]
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.tied, self.output_name = tied, output
         self.enc = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
         self.dec = nn.ModuleList([] if tied else [nn.Linear(b, a) for a, b in pairs])
         self.biases = nn.ParameterList([torch.zeros(a) for a, _ in pairs] if tied else [])
         self.between, self.code, self.output = (FUNCTIONS[f]() for f in (activation, code, output))
 
+    def layer(self, i: int) -> nn.Linear:
+        """The encoder's layer i, from 0."""
+        return cast(nn.Linear, self.enc[i])
+
+    def _undoing(self, i):
+        return cast(nn.Linear, self.dec[i])
+
     def matrix(self, i: int) -> torch.Tensor:
         """V of the decoder's layer that undoes the encoder's layer i: (inputs of i, outputs)."""
-        return self.enc[i].weight.t() if self.tied else self.dec[i].weight
+        return self.layer(i).weight.t() if self.tied else self._undoing(i).weight
 
     def bias(self, i: int) -> torch.Tensor:
         """c of the same layer."""
-        return self.biases[i] if self.tied else self.dec[i].bias
+        return self.biases[i] if self.tied else self._undoing(i).bias
 
     def up(self, i: int, h: torch.Tensor) -> torch.Tensor:
-        """The encoder's layer i, from 0."""
+        """What the encoder's layer i makes of its input, (…, inputs) → (…, outputs)."""
         function = self.code if i == len(self.enc) - 1 else self.between
         # What comes out has the weights' type, whatever type the products are taken in.
-        return function(self.enc[i](h).to(self.enc[i].weight.dtype))
+        return function(self.layer(i)(h).to(self.layer(i).weight.dtype))
 
     def down(self, i: int, h: torch.Tensor) -> torch.Tensor:
         """The decoder's layer that undoes the encoder's layer i."""
         function = self.between if i else self.output
-        return function(F.linear(h, self.matrix(i), self.bias(i)).to(self.enc[i].weight.dtype))
+        return function(F.linear(h, self.matrix(i), self.bias(i)).to(self.layer(i).weight.dtype))
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         check("x", x, self.x_dim)
@@ -165,7 +174,7 @@ class DeepAutoencoder(Autoencoder):
     @torch.no_grad()
     def prepare(self, images: torch.Tensor) -> None:
         """Centres: what is encoded is x less the mean image, which the last bias draws."""
-        mean, first = images.mean(0), self.enc[0]
+        mean, first = images.mean(0), self.layer(0)
         first.bias.sub_(first.weight @ mean)
         if self.output_name == "sigmoid":
             self.bias(0).copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))
@@ -181,7 +190,8 @@ class DeepAutoencoder(Autoencoder):
 
     def _linear(self, i):
         matrix = self.matrix(i).detach()
-        layer = nn.Linear(*reversed(matrix.shape), device=matrix.device, dtype=matrix.dtype)
+        outputs, inputs = matrix.shape
+        layer = nn.Linear(inputs, outputs, device=matrix.device, dtype=matrix.dtype)
         layer.weight.data, layer.bias.data = matrix, self.bias(i).detach()
         return layer
 
@@ -236,7 +246,9 @@ class StackedAutoencoder(DeepAutoencoder):
         """The pair of layers that the step after `advance` trains; L: all."""
         if not self.pretrain:
             return len(self.enc)
-        return min(max(int(self._counter) - 1, 0) // self.pretrain, len(self.enc))
+        return min(
+            max(int(cast(torch.Tensor, self._counter)) - 1, 0) // self.pretrain, len(self.enc)
+        )
 
     def loss(self, x: torch.Tensor) -> Loss:
         """Of the stage that it has come to; gen/error is that of all layers."""

@@ -1,6 +1,7 @@
 """An autoencoder of convolutions."""
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -60,22 +61,27 @@ class ConvAutoencoder(Autoencoder):
         self.enc = nn.Sequential(*up, nn.Conv2d(widths[-1], z_dim, side))
         self.dec = nn.Sequential(nn.ConvTranspose2d(z_dim, widths[-1], side), *down)
 
+    @property
+    def code(self) -> nn.Conv2d:
+        """The encoder's last layer, whose kernel covers all that is left."""
+        return cast(nn.Conv2d, self.enc[-1])
+
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         check("x", x, self.x_dim)
         codes = self.enc(x.reshape(-1, 1, self.side, self.side))
-        return codes.view(*x.shape[:-1], self.z_dim).to(self.enc[-1].weight.dtype)
+        return codes.view(*x.shape[:-1], self.z_dim).to(self.code.weight.dtype)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         check("z", z, self.z_dim)
         images = self.dec(z.reshape(-1, self.z_dim, 1, 1))
-        return images.reshape(*z.shape[:-1], self.x_dim).to(self.enc[-1].weight.dtype)
+        return images.reshape(*z.shape[:-1], self.x_dim).to(self.code.weight.dtype)
 
     @torch.no_grad()
     def prepare(self, images: torch.Tensor) -> None:
         """The last bias draws the mean grey value."""
         mean = images.mean().clamp(1e-3, 1 - 1e-3)
-        last = self.dec[-2]
+        last = cast(torch.Tensor, self.dec[-2].bias)
         if self.output_name == "sigmoid":
-            last.bias.fill_(torch.logit(mean))
+            last.fill_(torch.logit(mean))
         elif self.output_name == "linear":
-            last.bias.fill_(mean)
+            last.fill_(mean)

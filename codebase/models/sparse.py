@@ -160,10 +160,10 @@ class ContractiveAutoencoder(DeepAutoencoder):
 
     def penalty(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         if len(self.enc) == 1:
-            lengths = self.enc[0].weight.square().sum(1)  # (Z,)
+            lengths = self.layer(0).weight.square().sum(1)  # (Z,)
             squares = ((z * (1 - z)).square() * lengths).sum(-1)
         else:
-            _, pulled = torch.func.vjp(self.encode, x)
+            pulled = torch.func.vjp(self.encode, x)[1]
             squares = pulled(torch.randn_like(z))[0].square().sum(-1)
         return self.weight * squares.mean()
 

@@ -1,4 +1,4 @@
-"""A model that only redraws: its squared error beside that of PCA, and what its layers look like."""
+"""A model that only redraws images: its squared error beside that of PCA, and pictures."""
 
 from functools import partial
 
@@ -9,7 +9,8 @@ from codebase.data import subsets
 from codebase.data.batches import as_pixels
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import CHUNK
-from codebase.evaluation.codes import active_units, codes
+from codebase.evaluation.codes import codes, redrawn
+from codebase.evaluation.collapse import active
 from codebase.evaluation.numbers import Number
 from codebase.evaluation.pca import Pca
 from codebase.evaluation.tables import table
@@ -63,11 +64,14 @@ def report(run: Run, model: Autoencoder) -> None:
         of_images["pca"] = squared_error(test, pca.decode(pca.encode(test))).cpu().double()
         groups["pca"] = {"error": Number.of(of_images["pca"])}
         columns[f"PCA of {size}"] = groups["pca"]
-    active = active_units(model, test)
+    z = codes(model, test)
+    used, zero = int(active(z).sum()), (z == 0).double().mean().item()
     print(f"\n{title(run)}: squared error per image, summed over pixels, smaller is better")
     print(table(columns))
     print(f"± standard error over all {len(test):,} test images")
-    print(f"active latent dimensions: {active} of {model.z_dim}")
+    print(f"active latent dimensions: {used} of {model.z_dim}")
+    if zero:
+        print(f"numbers of the codes that are 0: {zero:.1%}")
     pictures = {
         "reconstructions": partial(_draw, run, model, x),
         "curves": partial(draw_curves, run),
@@ -76,7 +80,7 @@ def report(run: Run, model: Autoencoder) -> None:
     }
     if isinstance(model, DenoisingAutoencoder):
         pictures["restored images"] = partial(_draw_restored, run, model, x)
-    run.finish(groups, pictures, active_units=active)
+    run.finish(groups, pictures, active_units=used, zero_share=zero)
     draw_figures(run, model)
 
 
@@ -84,12 +88,6 @@ def errors(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
     """The squared error of each image, (N, D) → (N,) float64 on the CPU."""
     parts = [squared_error(part, redrawn(model, part)) for part in x.split(CHUNK)]
     return torch.cat(parts).cpu().double()
-
-
-@torch.no_grad()
-def redrawn(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
-    """Images from their codes: (N, D) → (N, D)."""
-    return model.decode(model.encode(x))
 
 
 def trained_on(run: Run, model: Autoencoder) -> torch.Tensor:
