@@ -16,7 +16,7 @@ from codebase.evaluation.classifier import predictions
 from codebase.evaluation.codes import likeliest_label
 from codebase.figures import analysis
 from codebase.models.autoencoders import Autoencoder, DeepAutoencoder, DenoisingAutoencoder
-from codebase.models.base import CodingModel
+from codebase.models.base import LatentVariableModel
 from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture
 
 IMAGES = 100  # images whose importance samples are decoded at once
@@ -29,7 +29,7 @@ class Study:
     mean of q(z|x, ŷ) followed by ŷ, the likeliest label, one-hot. Codes can be blended and decoded.
 
     Args:
-        model: a latent variable model; of what it can do it is asked by its abilities.
+        model: a latent variable model, or less; what it can do its abilities say.
         dataset: as `datasets.load` gives it, on the model's device.
         name, seed: the run's, and of every random draw.
         others: {name: uint8 (N, D)}, other datasets' test images, as outliers.
@@ -40,7 +40,7 @@ class Study:
 
     def __init__(
         self,
-        model: CodingModel,
+        model: LatentVariableModel,
         dataset: Dataset,
         name: str,
         seed: int = 0,

@@ -1,7 +1,7 @@
 """A model that bounds log p(x): its bounds, samples and reconstructions."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -113,7 +113,8 @@ def _draw_figures(run: Run, model: CodingModel) -> None:
     from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
     others = book.other_datasets(run.dataset.name, run.args.data_dir)
-    study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
+    able = cast(LatentVariableModel, model)  # or less; its traits say what can be drawn
+    study = book.Study(able, run.dataset, run.name, run.settings.seed, others)
     book.draw(study, run.folder.output / "figures")
 
 
