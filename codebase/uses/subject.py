@@ -43,15 +43,18 @@ class Subject:
         run: opened.
         dataset: what it was trained on, with labels.
         without: the digit that it was trained without, or None.
+        held_out: how many training images were held out for validation.
     Raises:
         UserError: the model gives images no codes.
     """
 
-    def __init__(self, run: SavedRun, dataset: Dataset, without: int | None = None) -> None:
+    def __init__(
+        self, run: SavedRun, dataset: Dataset, without: int | None = None, held_out: int = 0
+    ) -> None:
         model = run.model
         if not isinstance(model, CodingModel) or not model.abilities.reconstructions:
             raise UserError(f"{run.folder.name} gives images no codes, which its uses are of.")
-        self.run, self.dataset, self.without = run, dataset, without
+        self.run, self.dataset, self.without, self.held_out = run, dataset, without, held_out
         self.model: CodingModel = model
         self.name, self.pixels = run.folder.name, model.abilities.pixels
 
@@ -65,7 +68,9 @@ class Subject:
         opened = open_run(run)
         recorded = opened.folder / "flags.json"
         flags = record.of_flags(recorded) if recorded.exists() else {}
-        return cls(opened, opened.dataset(data_dir), flags.get("without"))
+        return cls(
+            opened, opened.dataset(data_dir), flags.get("without"), flags.get("validation", 0)
+        )
 
     @property
     def size(self) -> int:
@@ -79,7 +84,7 @@ class Subject:
     @cached_property
     def train(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The images and labels it was trained on, (N, D) and (N,), as it takes them."""
-        (x, y), _ = subsets.training(self.dataset, self.without)
+        (x, y), _ = subsets.training(self.dataset, self.without, self.held_out)
         return self.as_taken(x), y
 
     @cached_property
