@@ -88,8 +88,10 @@ def _run_name(words, seed):
 
 
 def collect(folder):
-    """Copies the records of finished runs on MNIST and of their uses."""
+    """Copies the records of finished runs on MNIST and of their uses, in the place of others."""
     RESULTS.mkdir(parents=True, exist_ok=True)
+    for path in RESULTS.glob("*.json"):
+        path.unlink()
     for path in sorted(folder.glob("*/results.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         uses = {

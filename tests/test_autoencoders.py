@@ -5,10 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from scipy.linalg import subspace_angles
 from sklearn.decomposition import PCA
 from torch import nn
 
+from benchmarks.autoencoders import commands, page
+from codebase import explorer
 from codebase.catalogue import CATALOGUE
 from codebase.data import subsets
 from codebase.data.batches import Batches, grey, seeded_generator
@@ -33,7 +36,7 @@ from codebase.models.sparse import (
     KLSparseAutoencoder,
     KSparseAutoencoder,
     NormSparseAutoencoder,
-)
+)from codebase.runs.saved import SavedRun
 
 D, Z, N = 9, 3, 50
 LINEAR = {"x_dim": D, "layers": 0, "activation": "linear", "output": "linear"}
@@ -429,3 +432,33 @@ def test_a_digit_is_left_out_of_training(digits):
     assert not (y == 4).any()
     with pytest.raises(UserError, match="--validation"):
         subsets.training(digits, 4, 1_000)
+
+
+def test_the_explorer_moves_over_the_spread_of_the_codes(digits, here):
+    torch.manual_seed(0)
+    model = CATALOGUE["ae"].build({"z": 4}, "run").eval()
+    found = explorer.content(SavedRun(here, model, 0, "digits", kind="ae"), digits)
+    with torch.no_grad():
+        z = model.encode(grey(digits.test_x))
+    assert found["of"] == "variance"
+    torch.testing.assert_close(torch.tensor(found["kl"]), z.var(0))
+    torch.testing.assert_close(torch.tensor(found["prior_m"]), z.mean(0))
+    torch.testing.assert_close(torch.tensor(found["prior_s"]), z.std(0))
+    assert found["order"] == z.var(0).argsort(descending=True).tolist()
+    sparse = CATALOGUE["k-sparse-ae"].build({"z": 30}, "run").eval()
+    with pytest.raises(UserError, match="needs the encoder of run as an MLP; it has none"):
+        explorer.content(SavedRun(here, sparse, 0, "digits"), digits)
+
+
+def test_the_commands_of_the_page_name_the_runs_that_they_train():
+    lines = commands()
+    trained = {line for line in lines if " use " not in line}
+    assert "python run.py ae --z 10 --without 4 --threads 1" in trained
+    used = [line.split()[4] for line in lines if " use " in line]
+    assert "model=ae_z=10_run=0000_without=4" in used
+    assert "model=denoising-ae_z=32_run=0002_noise=saltpepper_rate=0.2" in used
+    assert "model=k-sparse-ae_z=1000_run=0001" in used
+
+
+def test_the_page_s_tables_are_those_of_the_results():
+    assert page() == (ROOT / "docs" / "autoencoders.md").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ def _words(name, value):
     return f"{text} {name}" if name == "iterations" else f"{name} {text}"
 
 
-def warned(title, notes):
+def warned(title: str, notes: list[str]) -> str:
     """A figure's title, and that its runs were not trained alike if there is something to note."""
     return f"{title}\nnot trained alike: see each run's label" if any(notes) else title
 
