@@ -11,6 +11,7 @@ from codebase.catalogue import CATALOGUE, entry_of
 from codebase.errors import UserError
 from codebase.runs import gap, ranks
 from codebase.runs.flags import complain, parser_of
+from codebase.uses import front as uses
 
 
 def main(
@@ -46,7 +47,7 @@ def main(
 
 
 def named(words: Sequence[str]) -> None:
-    """`run.py NAME …`: the model that the first word names, with --list all of them, or gap.
+    """`run.py NAME …`: the model that the first word names, with --list all of them, gap or use.
 
     Args:
         words: of the command line, without the script.
@@ -57,9 +58,13 @@ def named(words: Sequence[str]) -> None:
         elif not words or words[0].startswith("-"):
             print("usage: run.py NAME [flags]; run.py NAME --help lists them")
             print("       run.py gap RUN  what a finished run's bound lacks to log p(x), and why")
+            print("       run.py use WHAT RUN  what a finished run is good for:")
+            print(uses.listed())
             print("\n" + listed())
         elif words[0] == "gap":
             gap.main(words[1:])
+        elif words[0] == "use":
+            uses.main(words[1:])
         else:
             entry_of(words[0])
     if words and words[0] in CATALOGUE:

@@ -20,12 +20,14 @@ from codebase.engine.randomness import seeded
 from codebase.engine.session import Session
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
+from codebase.evaluation.codes import redrawn
 from codebase.files import checkpoints, records
 from codebase.runs.saved import open_run
 from codebase.train import loop
 
 quiet = partial(tqdm, disable=True)
-SMALL = {"z": 3, "k": 4, "inner": 2}  # of the flags that have them
+# Of the flags that have them.
+SMALL = {"z": 3, "k": 4, "inner": 2, "active": 2, "pretrain": 2}
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 PAGE = ROOT / "docs" / "models.md"
 
@@ -40,6 +42,19 @@ def values_of(name):
 def built(name, seed=0, run="run"):
     torch.manual_seed(seed)
     return CATALOGUE[name].build(values_of(name), run)
+
+
+def able(ability):
+    """A parameter: the names of the models that say they can."""
+    names = [name for name in CATALOGUE if getattr(built(name).abilities, ability)]
+    return pytest.mark.parametrize("name", names)
+
+
+def numbers(model, x):
+    """What a model says of images: its bound and its parts, or without one what it redraws."""
+    if model.abilities.bounds:
+        return model.negative_elbo_bound(x)
+    return (redrawn(model, x),)
 
 
 def minibatch(model, digits, n=6):
@@ -68,7 +83,13 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-@EVERY
+def test_who_has_no_bound_only_redraws():
+    """So that what follows leaves out nobody else."""
+    for name, entry in CATALOGUE.items():
+        assert built(name).abilities.bounds == (entry.task != "reconstruction"), name
+
+
+@able("bounds")
 def test_distributions_have_the_shapes_they_should(name, digits):
     model = built(name)
     x, *_ = minibatch(model, digits)
@@ -88,12 +109,26 @@ def test_distributions_have_the_shapes_they_should(name, digits):
     assert all(term.shape == (6,) for term in model.negative_elbo_terms(x))
 
 
+@able("reconstructions")
+def test_codes_and_what_is_redrawn_have_the_shapes_they_should(name, digits):
+    model = built(name)
+    x, *_ = minibatch(model, digits)
+    y = [model.labels(x)] if model.y_dim else []
+    z = model.posterior(x, *y).mean
+    assert z.shape[-2:] == (6, model.z_dim)
+    z = z.expand(2, *z.shape)
+    assert model.likelihood(z, *y).mean.shape == (*z.shape[:-1], 784)
+    assert model.posterior(x, *y).variance.shape == z.shape[1:]
+    assert redrawn(model, x).shape == (6, 784)
+
+
 @EVERY
 def test_gradients_reach_every_trained_parameter_and_no_other(name, digits):
     model = built(name)
     with torch.no_grad():  # behind a layer that begins at 0 nothing would be reached as yet
         for p in model.parameters():
             p.add_(0.03 * torch.randn_like(p) * p.requires_grad)
+    model.steps_taken.fill_(100)  # behind what is trained before the rest
     batch = minibatch(model, digits)
     players = model.players()
     trained = {id(p) for own in players.values() for p in own}
@@ -106,6 +141,21 @@ def test_gradients_reach_every_trained_parameter_and_no_other(name, digits):
 
 
 @EVERY
+def test_the_loss_is_a_mean_over_the_images(name, digits):
+    """Twice the images, whose noise is not the same: it stays, within its own noise."""
+    model = built(name).double()
+    model.steps_taken.fill_(100)
+    batch = [t.double() for t in minibatch(model, digits)]
+    with seeded(2):
+        once, twice = (
+            torch.stack([model.loss(*some)[0].detach() for _ in range(60)])
+            for some in (batch, [torch.cat([t, t]) for t in batch])
+        )
+    se = (once.var() / 60 + twice.var() / 60).sqrt()
+    assert abs(once.mean() - twice.mean()) < 5 * se + 1e-9 * once.mean().abs()
+
+
+@able("bounds")
 def test_costs_add_up_and_do_not_depend_on_the_size_of_the_batch(name, digits):
     model = built(name).double()
     x, *_ = minibatch(model, digits)
@@ -126,7 +176,7 @@ def test_costs_add_up_and_do_not_depend_on_the_size_of_the_batch(name, digits):
     assert abs(once.mean() - twice.mean()) < 5 * se
 
 
-@EVERY
+@able("bounds")
 def test_the_importance_weighted_bound_is_tighter(name, digits):
     model = built(name)
     x, *_ = minibatch(model, digits)
@@ -186,12 +236,12 @@ def test_a_saved_model_opens_by_its_record_with_the_same_numbers(name, digits, h
     assert opened.settings == values_of(name)
     x, *_ = minibatch(model, digits)
     with seeded(1):
-        expected = model.negative_elbo_bound(x)
+        expected = numbers(model.eval(), x)
     with seeded(1):
-        assert all(map(torch.equal, opened.model.negative_elbo_bound(x), expected))
+        assert all(map(torch.equal, numbers(opened.model, x), expected))
 
 
-@EVERY
+@able("samples")
 def test_images_are_drawn(name, digits):
     model = built(name)
     with seeded(3):

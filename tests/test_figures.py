@@ -21,7 +21,10 @@ from codebase.figures import book, grid, maps, outliers, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import checkpoints, records
+from codebase.models.autoencoders import DeepAutoencoder, DenoisingAutoencoder
+from codebase.models.convolutional import ConvAutoencoder
 from codebase.models.gmvae import GMVAE
+from codebase.models.sparse import KSparseAutoencoder, NormSparseAutoencoder
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
 
@@ -34,11 +37,16 @@ MODELS = {
     "ssvae-classifier": lambda: SSVAE(gen_weight=0),
     "full": lambda: FullVAE(z_dim=3),
     "grey-plane": lambda: GreyVAE(z_dim=2),
+    "ae": lambda: DeepAutoencoder(z_dim=3),
+    "denoising-plane": lambda: DenoisingAutoencoder(z_dim=2),
+    "conv": lambda: ConvAutoencoder(z_dim=3),
+    "k-sparse": lambda: KSparseAutoencoder(z_dim=40, active=5),
 }
 GENERATIVE = {"samples", "reconstructions", "kl_per_dimension", "traversals", "interpolation"}
 GENERATIVE |= {"arithmetic", "likelihood", "outliers"}
 FLAT, PLANE = {"pca", "tsne"}, {"map", "manifold"}
 MIXTURE, CLASSIFIER = {"components", "clustering"}, {"calibration", "mistakes"}
+CODING = {"reconstructions", "traversals", "interpolation", "arithmetic", "activations"}
 LABELS = {"class_conditional", "style_transfer"}
 EXPECTED = {
     "vae": GENERATIVE | FLAT,
@@ -49,6 +57,10 @@ EXPECTED = {
     "ssvae-classifier": CLASSIFIER,
     "full": GENERATIVE | FLAT,
     "grey-plane": GENERATIVE | PLANE,
+    "ae": CODING | FLAT | {"filters"},
+    "denoising-plane": CODING | {"filters", "restored", "map"},
+    "conv": CODING | FLAT,
+    "k-sparse": CODING | FLAT | {"filters"},
 }
 MOST_PIXELS = style.DPI * 9  # a page is 11 inches high
 
@@ -425,3 +437,32 @@ def test_the_gallery_is_what_its_command_writes():
     assert sum(p.stat().st_size for p in files) < 3_000_000
     for path in files:
         check_png(path)
+
+
+def test_autoencoders_are_put_side_by_side(digits, here):
+    """By the size of the code, with their errors; and by the weight of a penalty."""
+    torch.manual_seed(0)
+    studies = [
+        Study(DeepAutoencoder(z_dim=z), digits, f"z {z}", kind="ae", settings={"z": z})
+        for z in (5, 2)
+    ]
+    studies += [
+        Study(
+            *(NormSparseAutoencoder(z_dim=20, weight=w), digits, f"w {w}"),
+            kind="l1-ae",
+            settings={"z": 20, "weight": w},
+        )
+        for w in (0.0, 0.5)
+    ]
+    assert book.compare(studies, here) == 2
+    numbers = records.read(here / book.NUMBERS)
+    assert set(numbers) == {"reconstructions_by_z_ae", "activations_by_weight_l1-ae"}
+    found = numbers["reconstructions_by_z_ae"]
+    assert [run["z"] for run in found.values()] == [2, 5]
+    with torch.no_grad():
+        x = studies[0].x
+        again = studies[0].model.decode(studies[0].model.encode(x))
+    expected = (x - again).square().sum(1).mean().item()
+    assert found["z 5"]["error"] == pytest.approx(expected, rel=1e-5)
+    for name in numbers:
+        check_png(here / f"{name}.png")

@@ -20,6 +20,7 @@ ROOMS = (
         "runs",
         "figures",
         "tasks",
+        "uses",
         "explorer",
         "report",
     ),

@@ -1,6 +1,7 @@
 """The protocol's fixed subsets, and labelled ones of other sizes."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -87,6 +88,21 @@ def labelled(dataset: Dataset, n: int = 100, label_seed: int = 0, seed: int = 0)
     if n <= 100:
         return xl, yl
     return Batches(xl, yl, 100, seeded_generator(seed + 1, xl.device))
+
+
+def training(dataset: Dataset, without: int | None = None, n: int = 0) -> tuple[Pair, torch.Tensor]:
+    """The training images but for a digit, without n that are held out, and those (`validation`).
+
+    Raises:
+        UserError: no image is left, or as `validation`.
+    """
+    if without is None:
+        return validation(dataset, n)
+    kept = dataset.train_y != without
+    if not kept.any():
+        raise UserError(f"--without {without} leaves no training image of {dataset.name}.")
+    x, y = dataset.train_x[kept], dataset.train_y[kept]
+    return validation(replace(dataset, train_x=x, train_y=y), n)
 
 
 def validation(dataset: Dataset, n: int) -> tuple[Pair, torch.Tensor]:

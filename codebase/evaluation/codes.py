@@ -5,11 +5,11 @@ from torch.nn import functional as F
 
 from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.collapse import active
-from codebase.models.base import LatentVariableModel
+from codebase.models.base import CodingModel
 from codebase.models.distributions import Distribution
 
 
-def likeliest_label(model: LatentVariableModel, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def likeliest_label(model: CodingModel, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """What the model's posterior takes beside images (B, D): nothing, or their labels.
 
     Returns:
@@ -20,13 +20,13 @@ def likeliest_label(model: LatentVariableModel, x: torch.Tensor) -> tuple[torch.
     return (F.one_hot(model.label_posterior(x).mode, model.y_dim).to(x),)
 
 
-def posterior_of(model: LatentVariableModel, x: torch.Tensor) -> Distribution:
+def posterior_of(model: CodingModel, x: torch.Tensor) -> Distribution:
     """q(z|x), or q(z|x, y) at each image's likeliest label y, a distribution over (B, Z)."""
     return model.posterior(x, *likeliest_label(model, x))
 
 
 @torch.no_grad()
-def codes(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
+def codes(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
     """What each image is redrawn from, the mean of `posterior_of`: (N, D) → (N, Z).
 
     Args:
@@ -35,6 +35,13 @@ def codes(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:
     return torch.cat([posterior_of(model, part).mean for part in x.split(CHUNK)])
 
 
-def active_units(model: LatentVariableModel, x: torch.Tensor) -> int:
+@torch.no_grad()
+def redrawn(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
+    """Mean pixels at the codes of images: (B, D) → (B, D)."""
+    y = likeliest_label(model, x)
+    return model.likelihood(model.posterior(x, *y).mean, *y).mean
+
+
+def active_units(model: CodingModel, x: torch.Tensor) -> int:
     """How many latent dimensions say anything of the images (N, D): see `collapse.active`."""
     return int(active(codes(model, x)).sum())

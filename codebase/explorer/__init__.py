@@ -20,12 +20,14 @@ from codebase.explorer.networks import bytes64, halves, written
 from codebase.figures import colours
 from codebase.figures.analysis import contingency, kl_per_dimension, nearest_component
 from codebase.files import disk
-from codebase.models.distributions import Mixture
+from codebase.models.base import LatentVariableModel
+from codebase.models.distributions import DiagonalGaussian, Mixture
 from codebase.runs.saved import SavedRun, open_run
 
 DOTS = 1_000  # test images on the latent plane
 PLANE = 12  # latent dimensions, of the largest kl, that the plane may show
 EXAMPLES = 2  # test images of each digit to start from
+LEAST = 1e-8  # variance of a dimension that a slider moves
 COMPONENTS = 200  # of a mixture prior, at most
 
 
@@ -69,6 +71,7 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
     Of each latent dimension: kl, the mean over the test images of KL(q(z_d|x) ‖ N(m_d, v_d)) in
     nats, where m_d and v_d are the prior's mean and variance, q(z_d|x) is taken for the Gaussian
     of its own, and m_d and √v_d. Between diagonal Gaussians the kl sum to the bound's own term.
+    Where codes are points there is neither: their variance and mean stand in the places.
 
     Raises:
         UserError: the model is none that the page can compute (see networks.py).
@@ -92,14 +95,20 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
 
 
 def _latents(model, x, y):
-    parts, prior = [posterior_of(model, part) for part in x.split(CHUNK)], model.prior()
-    kl = torch.cat([kl_per_dimension(q, prior) for q in parts]).mean(0)  # (Z,)
+    parts = [posterior_of(model, part) for part in x.split(CHUNK)]
     means = torch.cat([q.mean for q in parts])
-    order = kl.argsort(descending=True)
+    if isinstance(model, LatentVariableModel):
+        prior, of = model.prior(), "kl"
+        says = torch.cat([kl_per_dimension(q, prior) for q in parts]).mean(0)  # (Z,)
+    else:  # codes are points: what they are spread like stands for a prior
+        says, of = means.var(0), "variance"
+        prior = DiagonalGaussian(means.mean(0), says.clamp(min=LEAST))
+    order = says.argsort(descending=True)
     dots = torch.arange(0, len(x), -(-len(x) // DOTS))
     latents = {
         "order": order.tolist(),
-        "kl": kl.tolist(),
+        "of": of,
+        "kl": says.tolist(),
         "prior_m": prior.mean.tolist(),
         "prior_s": prior.variance.sqrt().tolist(),
         "dots": halves(means[dots][:, order[:PLANE]]),

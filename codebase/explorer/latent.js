@@ -98,12 +98,13 @@ function prepareLatent() {
     $("legend").append(make("span", {}, dot, digit));
   }
 
+  const points = content.of === "variance";
   const rest = make("div");
   content.order.slice(0, MOST).forEach((d, place) => {
     const input = make("input", { type: "range", id: `slider-${d}`, min: -REACH, max: REACH, step: 0.05 });
     const output = make("output", { htmlFor: input.id });
     input.addEventListener("input", () => move(d, Number(input.value)));
-    const kl = make("span", { textContent: ` kl ${content.kl[d].toFixed(2)}` });
+    const kl = make("span", { textContent: ` ${content.of} ${content.kl[d].toFixed(2)}` });
     const label = make("label", { htmlFor: input.id }, named(d), kl);
     (place < FIRST ? $("sliders") : rest).append(make("div", { className: "slider" }, label, input, output));
     sliders.push({ d, input, output });
@@ -111,7 +112,7 @@ function prepareLatent() {
   if (Z > FIRST) {
     const most = content.kl[content.order[FIRST]].toFixed(2);
     const unseen = Z > MOST ? `; ${Z - MOST} are not shown` : "";
-    const summary = `${Math.min(Z, MOST) - FIRST} more, of kl ${most} nats at most${unseen}`;
+    const summary = `${Math.min(Z, MOST) - FIRST} more, of ${content.of} ${most}${points ? "" : " nats"} at most${unseen}`;
     $("sliders").append(make("details", {}, make("summary", { textContent: summary }), rest));
   }
 
@@ -140,7 +141,9 @@ function prepareLatent() {
     $("component").addEventListener("change", () => choose($("component").value));
     choose("0");
   }
-  $("kl-help").hidden = false;
+  $("kl-help").hidden = points;
+  $("points-help").hidden = !points;
+  if (points) $("middle").textContent = "Mean of the codes";
   $("kl-of").textContent = mixture ? "the Gaussian of the prior’s mean and variance" : "the prior";
   $("sample").textContent = mixture ? "Sample z from the component" : "Sample z";
   $("sample").addEventListener("click", () => {

@@ -9,7 +9,7 @@ import torch
 
 from codebase.data import datasets
 from codebase.errors import UserError
-from codebase.figures import charts, comparisons, images, maps, outliers, paths, style
+from codebase.figures import charts, coding, comparisons, images, maps, outliers, paths, style
 from codebase.figures.captions import CAPTIONS
 from codebase.figures.study import Study
 from codebase.files import disk, records
@@ -23,7 +23,10 @@ FIGURES: dict[str, tuple[Callable[[Study], style.Drawn], set[str]]] = {
     "components": (images.components, {"reconstructions", "mixture"}),
     "class_conditional": (images.class_conditional, {"samples", "labels"}),
     "style_transfer": (images.style_transfer, {"reconstructions", "labels"}),
-    "kl_per_dimension": (charts.kl_bars, {"reconstructions"}),
+    "filters": (coding.filters, {"filters"}),
+    "activations": (coding.activations, {"points"}),
+    "restored": (coding.restored, {"noise"}),
+    "kl_per_dimension": (charts.kl_bars, {"reconstructions", "bounds"}),
     "traversals": (paths.traversals, {"reconstructions"}),
     "interpolation": (paths.interpolation, {"reconstructions", "every class"}),
     "arithmetic": (paths.arithmetic, {"reconstructions", "every class"}),
@@ -41,6 +44,8 @@ FIGURES: dict[str, tuple[Callable[[Study], style.Drawn], set[str]]] = {
 COMPARISONS: dict[str, tuple[Callable[[list[Study]], style.Drawn], set[str], str]] = {
     "samples_by_z": (comparisons.samples_by_z, {"samples", "bounds"}, "z"),
     "rate_distortion": (comparisons.rate_distortion, {"bounds"}, "beta"),
+    "reconstructions_by_z": (coding.reconstructions_by_z, {"points"}, "z"),
+    "activations_by_weight": (coding.activations_by_weight, {"points"}, "weight"),
     "clustering_by_k": (comparisons.clustering_by_k, {"reconstructions", "mixture"}, "k"),
 }
 NUMBERS, INDEX = "numbers.json", "index.md"

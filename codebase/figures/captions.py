@@ -9,7 +9,33 @@ CAPTIONS = {
     "reconstructions": (
         "Reconstructions",
         "Test images, the mean of p(x|z) at the mean z of their posterior q(z|x), and pixels drawn "
-        "from it.",
+        "from it; of an autoencoder, which has no density, what it redraws.",
+    ),
+    "filters": (
+        "First-layer filters",
+        "Each unit's weights over the pixels, those of the longest first: light where ink moves it "
+        "up, dark where it moves it down, each on its own scale, mid-grey at 0.",
+    ),
+    "activations": (
+        "Activations",
+        "How often the numbers of the code have which value, over test images and units, on a "
+        "logarithmic scale, and how active each unit is on average: the share of images on which "
+        "it differs from 0, or its mean where units are sigmoids.",
+    ),
+    "restored": (
+        "Restored images",
+        "Test images with the noise that the model was trained against, what it makes of them, and "
+        "the truth.",
+    ),
+    "reconstructions_by_z": (
+        "Reconstructions by the size of the code",
+        "Test images, and what is redrawn of them from so many numbers, with the squared error per "
+        "image, summed over pixels, on all test images.",
+    ),
+    "activations_by_weight": (
+        "Activations by the weight of the penalty",
+        "How often the numbers of the code have which value, without a penalty (weight 0) and with "
+        "one, on a logarithmic scale.",
     ),
     "components": (
         "Component means",
@@ -33,7 +59,7 @@ CAPTIONS = {
         "Traversals",
         "One latent dimension a row, most kl first, moved over six standard deviations of the "
         "prior while the others stay at a test image's posterior mean; a dimension without kl "
-        "changes nothing.",
+        "changes nothing. An autoencoder has no prior: its codes' variance and standard deviation.",
     ),
     "kl_per_dimension": (
         "kl per dimension",

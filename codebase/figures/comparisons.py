@@ -26,7 +26,7 @@ def _words(name, value):
     return f"{text} {name}" if name == "iterations" else f"{name} {text}"
 
 
-def _warned(title, notes):
+def warned(title: str, notes: list[str]) -> str:
     """A figure's title, and that its runs were not trained alike if there is something to note."""
     return f"{title}\nnot trained alike: see each run's label" if any(notes) else title
 
@@ -47,7 +47,7 @@ def samples_by_z(studies: list[Study]) -> Drawn:
         ax.xaxis.set_label_position("bottom")
         numbers[study.name] = {"z": study.z_dim, "nelbo": nelbo} | study.training
     title = f"Samples (pixel {studies[0].mean_pixels}) by the size of z"
-    fig.suptitle(_warned(title, notes))
+    fig.suptitle(warned(title, notes))
     return fig, numbers
 
 
@@ -77,7 +77,7 @@ def rate_distortion(studies: list[Study]) -> Drawn:
         ylabel="distortion: rec, nats per image",
         xlim=span,
         ylim=(low, high),
-        title=_warned("Rate and distortion over β (dotted: equal kl + rec)", notes),
+        title=warned("Rate and distortion over β (dotted: equal kl + rec)", notes),
     )
     rows = [dict(zip(("beta", "kl", "rec"), map(float, point), strict=True)) for point in points]
     return fig, {"runs": [row | s.training for row, s in zip(rows, studies, strict=True)]}
@@ -103,6 +103,6 @@ def clustering_by_k(studies: list[Study]) -> Drawn:
         ax.bar_label(bars, fmt="%.2f", fontsize=5.5, padding=1)
     labels = [f"K = {k}\n{note}".strip() for k, note in zip(scores, notes, strict=True)]
     ax.set_xticks(range(len(scores)), labels)
-    ax.set(ylabel="score, 1 is best", ylim=(0, 1.15), title=_warned(title, notes))
+    ax.set(ylabel="score, 1 is best", ylim=(0, 1.15), title=warned(title, notes))
     ax.legend(ncols=4, loc="upper center")
     return fig, {str(s.mixture.k): scores[s.mixture.k] | s.training for s in studies}

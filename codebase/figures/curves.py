@@ -12,6 +12,8 @@ from codebase.figures import style
 # {panel: regular expression of the tags it shows}; those of the log that fit none are not drawn.
 PANELS = {
     "loss and bound, nats": r"train/loss|test/nelbo",
+    "squared error": r"(gen|test)/error",
+    "penalty": r"gen/penalty",
     "kl, nats": r"(gen|test)/kl\w*",
     "rec, nats": r"(gen|test)/rec",
     "accuracy": r"class/acc|test/accuracy",

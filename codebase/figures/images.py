@@ -25,16 +25,16 @@ def samples(study: Study) -> Drawn:
 
 
 def reconstructions(study: Study) -> Drawn:
-    """Test images, the mean pixels at their codes, and pixels drawn there."""
+    """Test images, the mean pixels at their codes, and of a density pixels drawn there."""
     x = study.x[study.positions(2, each=True).T.flatten()]
     codes = study.encode(x)
     columns = len(x) // 2
-    drawn = x, study.decode(codes), study.draw(codes)
+    drawn = [x, study.decode(codes)] + ([] if study.points else [study.draw(codes)])
     rows = torch.stack([t.view(2, columns, -1) for t in drawn], dim=1)
-    fig = style.figure(2.35)
+    names = ["input", "redrawn"] if study.points else ["input", study.mean_pixels, "sample"]
+    fig = style.figure(0.55 + 0.3 * 2 * len(drawn))
     ax = fig.subplots()
-    names = ["input", study.mean_pixels, "sample"] * 2
-    style.digits(ax, rows.flatten(0, 2), columns, row_labels=names, gaps=[2])
+    style.digits(ax, rows.flatten(0, 2), columns, row_labels=names * 2, gaps=[len(drawn) - 1])
     fig.suptitle("Test images and their reconstructions")
     return fig, {}
 

@@ -23,17 +23,20 @@ def plane(study: Study) -> Drawn:
     fig = style.figure(3.4)
     ax = fig.subplots()
     _scatter(ax, z, y)
-    if "mixture" in study.traits:
+    if study.points:
+        note = "no prior"
+    elif "mixture" in study.traits:
+        note = "+: component means"
         means = study.mixture.components.mean.detach().cpu().numpy()
         ax.plot(*means.T, "+", color="black", markersize=3, markeredgewidth=0.5)
     else:
+        note = "dotted: prior's 1, 2, 3 s"
         centre, s = tuple(study.prior.mean.tolist()), study.prior.variance.sqrt()
         for n in (1, 2, 3):
             axes = (2 * n * s).tolist()
             ax.add_patch(Ellipse(centre, *axes, fill=False, linewidth=0.5, linestyle=":"))
     ax.set(xlabel=style.latent(0), ylabel=style.latent(1), aspect="equal")
-    prior = "+: component means" if "mixture" in study.traits else "dotted: prior's 1, 2, 3 s"
-    ax.set_title(f"Posterior means of {len(y):,} images ({prior})\n{_knn(accuracy)}")
+    ax.set_title(f"{_codes(study)} of {len(y):,} images ({note})\n{_knn(accuracy)}")
     return fig, {"knn_accuracy": accuracy}
 
 
@@ -46,7 +49,7 @@ def pca(study: Study) -> Drawn:
     fitted = PCA(2, random_state=0).fit(z)
     flat = fitted.transform(z[at])
     share = fitted.explained_variance_ratio_
-    fig, numbers = _flat_map(flat, z[at], y[at], "PCA")
+    fig, numbers = _flat_map(flat, z[at], y[at], f"PCA of the {_codes(study).lower()}")
     ax = fig.axes[0]
     ax.set(
         xlabel=f"component 1 ({share[0]:.0%} of the variance)",
@@ -63,7 +66,7 @@ def tsne(study: Study) -> Drawn:
     at = study.positions(SHOWN)
     z, y = study.means[at].cpu().numpy(), study.y[at].numpy()
     flat = TSNE(2, perplexity=min(30, len(z) / 4), random_state=0, n_jobs=-1).fit_transform(z)
-    fig, numbers = _flat_map(flat, z, y, "t-SNE")
+    fig, numbers = _flat_map(flat, z, y, f"t-SNE of the {_codes(study).lower()}")
     ax = fig.axes[0]
     ax.set(xlabel="t-SNE 1 (no unit)", ylabel="t-SNE 2 (no unit)", aspect="equal")
     return fig, numbers
@@ -79,11 +82,12 @@ def _flat_map(flat, z, y, name):
     ax = fig.subplots()
     _scatter(ax, flat, y)
     in_z, on_map = numbers["knn_accuracy_in_z"], numbers["knn_accuracy_on_map"]
-    ax.set_title(
-        f"{name} of the posterior means of {len(y):,} test images\n"
-        f"{_knn(in_z)} in z, {on_map:.3f} here"
-    )
+    ax.set_title(f"{name} of {len(y):,} test images\n{_knn(in_z)} in z, {on_map:.3f} here")
     return fig, numbers
+
+
+def _codes(study):
+    return "Codes" if study.points else "Posterior means"
 
 
 def _knn(accuracy):

@@ -57,10 +57,10 @@ def arithmetic(study: Study, lessons: tuple = ((4, 9), (3, 8)), each: int = 4) -
 
 
 def traversals(study: Study, most: int = 20, columns: int = 11, reach: float = 3.0) -> Drawn:
-    """One dimension a row, the ones with the most kl first; an image's mean holds the others."""
-    kl = study.kl[0].mean(0)
-    order = kl.argsort(descending=True, stable=True)[:most]
-    centre, s = study.prior.mean, study.prior.variance.sqrt()  # by dimension
+    """One dimension a row, those that say most first; an image's code holds the others."""
+    says, centre, s = study.spread
+    order = says.argsort(descending=True, stable=True)[:most]
+    what, of = ("variance", "codes") if study.points else ("kl, nats", "prior")
     code = study.encode(study.x[:1])
     steps = torch.linspace(-reach, reach, columns, device=study.device)
     codes = code.repeat(len(order), columns, 1)  # (D, columns, …)
@@ -72,16 +72,16 @@ def traversals(study: Study, most: int = 20, columns: int = 11, reach: float = 3
 
     fig = style.figure(0.75 + 0.265 * len(order))
     ax = fig.subplots()
-    names = [f"{style.latent(d)}  {kl[d]:.2f}" for d in order.tolist()]
+    names = [f"{style.latent(d)}  {says[d]:.2f}" for d in order.tolist()]
     values = [f"{round(step, 1) + 0:+.1f}" for step in steps.tolist()]
     corners = style.digits(ax, images, columns, values, names)
     for row, column in enumerate(at):
         x, y = corners[row * columns + column]
         ax.add_patch(style.frame(x, y))
-    ax.set_xlabel("value, in standard deviations of the prior")
+    ax.set_xlabel(f"value, in standard deviations of the {of}")
     note = "" if len(order) == study.z_dim else f" ({len(order)} of {study.z_dim})"
     fig.suptitle(
-        f"One dimension at a time{note}\nleft: its kl, nats; framed: nearest to the image's own"
+        f"One dimension at a time{note}\nleft: its {what}; framed: nearest to the image's own"
     )
     return fig, {}
 

@@ -15,6 +15,7 @@ from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.classifier import predictions
 from codebase.evaluation.codes import likeliest_label
 from codebase.figures import analysis
+from codebase.models.autoencoders import Autoencoder, DeepAutoencoder, DenoisingAutoencoder
 from codebase.models.base import LatentVariableModel
 from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture
 
@@ -28,7 +29,7 @@ class Study:
     mean of q(z|x, ŷ) followed by ŷ, the likeliest label, one-hot. Codes can be blended and decoded.
 
     Args:
-        model: a latent variable model; of what it can do it is asked by its abilities.
+        model: a latent variable model, or less; what it can do its abilities say.
         dataset: as `datasets.load` gives it, on the model's device.
         name, seed: the run's, and of every random draw.
         others: {name: uint8 (N, D)}, other datasets' test images, as outliers.
@@ -62,7 +63,8 @@ class Study:
 
         Besides the abilities' names: "labels" or "no labels", "plane" (Z = 2), "space" (Z > 2),
         "every class" among the test images, "mixture" and "gaussians", of which the prior is or
-        consists.
+        consists; of an autoencoder "points", for its codes are that, "filters", a first layer that
+        can be drawn, and "noise", which it was trained to take away.
         """
         found = {name for name, able in asdict(self.abilities).items() if able is True}
         found.add("labels" if self.y_dim else "no labels")
@@ -72,10 +74,25 @@ class Study:
             "plane": self.z_dim == 2,
             "space": self.z_dim > 2,
             "every class": len(self.y.unique()) == CLASSES,
-            "mixture": isinstance(self.prior, Mixture),
-            "gaussians": self.gaussians is not None,
+            "points": self.points,
+            "filters": self.filters is not None,
+            "noise": isinstance(self.model, DenoisingAutoencoder),
+            "mixture": not self.points and isinstance(self.prior, Mixture),
+            "gaussians": not self.points and self.gaussians is not None,
         }
         return found | {name for name, so in ways.items() if so}
+
+    @property
+    def points(self) -> bool:
+        """Whether codes are points, and there is neither kl nor a prior: an autoencoder's."""
+        return isinstance(self.model, Autoencoder)
+
+    @property
+    def filters(self) -> torch.Tensor | None:
+        """What an autoencoder's first linear layer looks for, (H, D); None: it has none."""
+        if not isinstance(self.model, DeepAutoencoder):
+            return None
+        return self.model.layer(0).weight.detach()
 
     @property
     def mean_pixels(self) -> str:
@@ -163,6 +180,20 @@ class Study:
     def means(self) -> torch.Tensor:
         """The z of the codes, (N, Z)."""
         return self.codes[:, : self.z_dim]
+
+    @cached_property
+    def spread(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """How much each dimension says, and the mean and standard deviation it is moved about.
+
+        Its kl in nats, and the prior's; where codes are points, their variance, and the codes'.
+
+        Returns:
+            (Z,) each.
+        """
+        if self.points:
+            mean, variance = self.means.mean(0), self.means.var(0)
+            return variance, mean, variance.sqrt()
+        return self.kl[0].mean(0), self.prior.mean, self.prior.variance.sqrt()
 
     # The prior
 

@@ -24,6 +24,12 @@ BOUND = {
         "minibatch: elbo = −kl − rec": r"gen/(elbo|kl_z|kl_y|rec)$",
     }
 }
+ERROR = {
+    "Squared error, summed over pixels": {
+        "minibatch, test images": r"(gen|test)/error$",
+        "minibatch: loss, penalty": r"(train/loss|gen/penalty)$",
+    }
+}
 CLASSIFIER = {"Classifier": {"accuracy: minibatch, test set": r"(class/acc|test/accuracy)$"}}
 
 
@@ -92,7 +98,7 @@ class Log:
         return call
 
     def lay_out(self, layout: Mapping[str, Mapping[str, str]]) -> None:
-        """Puts several curves into one chart: BOUND, CLASSIFIER or both, merged."""
+        """Puts several curves into one chart: BOUND, ERROR, CLASSIFIER, merged."""
         if not self._laid_out:  # once a process: the dashboard takes the first
             self.add_custom_scalars(
                 {

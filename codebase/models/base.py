@@ -103,7 +103,23 @@ class Model(nn.Module, abc.ABC):
         """Says that neither a CUDA graph nor a stack of models needs every step's sizes alike."""
 
 
-class LatentVariableModel(Model):
+class CodingModel(Model):
+    """A model that gives an image a code, where its posterior lies, and redraws it from that."""
+
+    @abc.abstractmethod
+    def posterior(self, x: torch.Tensor, *y: torch.Tensor) -> Distribution:
+        """q(z|x), a distribution over (B, Z), of images x (B, D)."""
+
+    @abc.abstractmethod
+    def likelihood(self, z: torch.Tensor, *y: torch.Tensor) -> Distribution:
+        """p(x|z), a distribution over (…, B, D), of latents z (…, B, Z)."""
+
+    def compute_sigmoid_given(self, z: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
+        """Mean pixels E[x|z], of binary ones their probabilities: (…, Z) → (…, D)."""
+        return self.likelihood(z, *y).mean
+
+
+class LatentVariableModel(CodingModel):
     """p(z), q(z|x) and p(x|z), and what follows from the three: bounds, training loss, samples.
 
     Bounds and their terms are in nats, summed over dimensions, with the sign of a cost: smaller is
@@ -119,14 +135,6 @@ class LatentVariableModel(Model):
     @abc.abstractmethod
     def prior(self) -> Distribution:
         """p(z), a distribution over (Z,)."""
-
-    @abc.abstractmethod
-    def posterior(self, x: torch.Tensor, *y: torch.Tensor) -> Distribution:
-        """q(z|x), a distribution over (B, Z), of images x (B, D)."""
-
-    @abc.abstractmethod
-    def likelihood(self, z: torch.Tensor, *y: torch.Tensor) -> Distribution:
-        """p(x|z), a distribution over (…, B, D), of latents z (…, B, Z)."""
 
     # Bounds
 
@@ -211,10 +219,6 @@ class LatentVariableModel(Model):
         if batch < 1:
             raise ValueError(f"batch must be at least 1, got {batch}")
         return self.prior().rsample((batch,))
-
-    def compute_sigmoid_given(self, z: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
-        """Mean pixels E[x|z], of binary ones their probabilities: (…, Z) → (…, D)."""
-        return self.likelihood(z, *y).mean
 
     def sample_x_given(self, z: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
         """Images from p(x|z): (…, Z) → (…, D)."""

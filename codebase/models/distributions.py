@@ -99,6 +99,35 @@ class DiagonalGaussian(Distribution):
         return DiagonalGaussian(self.m.detach(), self.v.detach())
 
 
+class Point(Distribution):
+    """All at one point, as a function without probabilities gives it; it has no density.
+
+    Args:
+        at: the point, (…, N).
+    """
+
+    def __init__(self, at: torch.Tensor) -> None:
+        self.at = at
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """The point, (…, N)."""
+        return self.at
+
+    @property
+    def variance(self) -> torch.Tensor:
+        """0, (…, N)."""
+        return torch.zeros_like(self.at)
+
+    def rsample(self, shape: tuple[int, ...] = ()) -> torch.Tensor:
+        """The point, (*shape, …, N)."""
+        return self.at.expand(*shape, *self.at.shape)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        """Raises a TypeError."""
+        raise TypeError("a point has no density")
+
+
 class FullGaussian(Distribution):
     """N(m, L Lᵀ).
 

@@ -150,6 +150,12 @@ DATA = (
         default="data",
         names=NEUTRAL,
     ),
+    Flag(
+        "without",
+        "digit that is left out of training, to be found as an outlier (default: none)",
+        type=number(int, 0, 9),
+        metavar="DIGIT",
+    ),
 )
 # Of the tasks that have such.
 EVALUATION = {

@@ -143,7 +143,7 @@ class Run:
         """
         self.folder.claim()
         self._open_log()
-        (x, y), held_out = subsets.validation(self.dataset, self.args.validation)
+        (x, y), held_out = subsets.training(self.dataset, self.args.without, self.args.validation)
         model.prepare(grey(x))
         self.selection = self._selection(model, held_out)
         shuffling = seeded_generator(self.settings.seed, self.device)

@@ -144,6 +144,12 @@ def settings_of(entry: Entry, parser: Parser, args: Namespace) -> Settings:
         free = watched.count
     if entry.task == "classifier":
         dataset.need_labels(entry.name)
+    if args.without is not None:
+        dataset.need_labels("--without")
+        if entry.task == "classifier":
+            raise UserError(
+                f"--without {args.without} is for models that are trained without labels."
+            )
     if args.figures:
         dataset.need_labels("--figures 1")
     unread = {f.name for f in entry.flags} - {f.name for f in entry.matters(vars(args))}

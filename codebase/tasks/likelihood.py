@@ -1,7 +1,7 @@
 """A model that bounds log p(x): its bounds, samples and reconstructions."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from codebase.evaluation.numbers import Number, Numbers
 from codebase.evaluation.reference import words
 from codebase.evaluation.tables import table
 from codebase.files import disk, logs
-from codebase.models.base import LatentVariableModel
+from codebase.models.base import CodingModel, LatentVariableModel
 from codebase.runs import progress
 from codebase.runs.pictures import failures, warn
 from codebase.runs.run import Run
@@ -73,19 +73,12 @@ def report(run: Run, model: LatentVariableModel) -> None:
     pictures = {
         "samples and reconstructions": partial(_draw, run, model, x),
         "curves": partial(draw_curves, run),
-        "bounds of each image": partial(_save_bounds, run, of_images),
+        "bounds of each image": partial(save_by_image, run, of_images),
         "latents in the log": partial(log_latents, run, model),
     }
     measured = {"active_units": active, "unit": unit(model)}
     run.finish({"subset": subset, "test": full}, pictures, **measured)
     draw_figures(run, model)
-
-
-def _save_bounds(run: Run, of_images: dict[str, torch.Tensor]) -> None:
-    """Writes what runs are compared by, image by image, in the order of the test set."""
-    arrays: dict[str, Any] = {name: bounds.float().numpy() for name, bounds in of_images.items()}
-    with disk.atomic(run.folder.output / "per_image.npz") as file:
-        np.savez(file, **arrays)
 
 
 def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
@@ -103,18 +96,26 @@ def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
 # What other tasks do too
 
 
-def draw_figures(run: Run, model: LatentVariableModel) -> None:
+def save_by_image(run: Run, of_images: dict[str, torch.Tensor]) -> None:
+    """Writes what runs are compared by, image by image, in the order of the test set."""
+    arrays: dict[str, Any] = {name: values.float().numpy() for name, values in of_images.items()}
+    with disk.atomic(run.folder.output / "per_image.npz") as file:
+        np.savez(file, **arrays)
+
+
+def draw_figures(run: Run, model: CodingModel) -> None:
     """With --figures 1, what run_figures.py draws; a warning if it cannot be."""
     if run.args.figures:
         failed = failures({"figures": partial(_draw_figures, run, model)})
         warn(failed, f"python run_figures.py {run.name} draws them")
 
 
-def _draw_figures(run: Run, model: LatentVariableModel) -> None:
+def _draw_figures(run: Run, model: CodingModel) -> None:
     from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
     others = book.other_datasets(run.dataset.name, run.args.data_dir)
-    study = book.Study(model, run.dataset, run.name, run.settings.seed, others)
+    able = cast(LatentVariableModel, model)  # or less; its traits say what can be drawn
+    study = book.Study(able, run.dataset, run.name, run.settings.seed, others)
     book.draw(study, run.folder.output / "figures")
 
 
@@ -161,7 +162,7 @@ def log_test(run: Run, numbers: Numbers, step: int) -> None:
     logs.log_summaries(run.writer, {f"test/{name}": n.value for name, n in numbers.items()}, step)
 
 
-def log_latents(run: Run, model: LatentVariableModel) -> None:
+def log_latents(run: Run, model: CodingModel) -> None:
     """Logs codes of test images for the projector, once the model is trained."""
     if run.writer is None:
         return  # --train 0
