@@ -9,7 +9,18 @@ SCRIPTS = sorted(ROOT.glob("run_*.py"))
 MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: what lies in a room uses only its own room and those that stand before it.
 ROOMS = (
-    *("errors", "screen", "flag", "utils", "models", "catalogue", "files", "data", "engine"),
+    *(
+        "errors",
+        "screen",
+        "home",
+        "flag",
+        "utils",
+        "models",
+        "catalogue",
+        "files",
+        "data",
+        "engine",
+    ),
     *("evaluation", "starter", "train", "runs", "figures", "tasks", "explorer", "report"),
     "command",
 )
