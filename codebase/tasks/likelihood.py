@@ -9,6 +9,7 @@ from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
+from codebase.evaluation import bounds
 from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
 from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
@@ -53,7 +54,7 @@ def report(run: Run, model: LatentVariableModel) -> None:
     """Bounds on the test subset and on all test images, a table of them, and 200 digits."""
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     test = subsets.test_images(run.dataset, model.abilities.pixels)
-    subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
+    subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=bounds.IWAE_REPEATS)
     full = full_bounds(model, test)
     if iw := run.args.eval_iw:
         bar = partial(progress.over, title=f"iwae-{iw}", unit="images")
