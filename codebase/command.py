@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from codebase import screen
+from codebase import home, screen
 from codebase.catalogue import CATALOGUE, entry_of
 from codebase.errors import UserError
 from codebase.runs import gap, ranks
@@ -94,6 +94,7 @@ def said_in_one_line() -> Iterator[None]:
     for trouble with files and for a package that is not installed, 130 after Ctrl-C.
     """
     ranks.end_with_the_launcher()
+    home.given()
     with screen.lasting():
         try:
             yield

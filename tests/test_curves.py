@@ -10,8 +10,8 @@ from PIL import Image
 from codebase.figures import curves, style
 from codebase.files import logs
 
-FLAGS = "--dataset", "digits", "--iter_max", 100, "--iter_save", 50, "--iter_eval", 20
-STEPS = [20, 40, 50, 60, 80, 100]
+FLAGS = "--dataset", "digits", "--iter_max", 20, "--iter_save", 10, "--iter_eval", 4
+STEPS = [4, 8, 10, 12, 16, 20]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from codebase.files import disk
 @pytest.fixture(autouse=True)
 def short_evaluation(here, monkeypatch):
     monkeypatch.setattr(bounds, "SUBSET_REPEATS", 2)
+    monkeypatch.setattr(bounds, "IWAE_REPEATS", 2)
 
 
 def only(folder):

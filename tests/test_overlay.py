@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from conftest import ROOT
+from processes import Nursery
 
 SOLUTION = ROOT / "tests" / "grading" / "classic" / "codebase"
 # The starter's utils.py imports models at its top, as this solution's does; here all three.
@@ -48,14 +49,23 @@ def overlaid(tmp_path_factory):
     return project
 
 
+@pytest.fixture(scope="module")
+def children(overlaid):
+    """Forks the copy's scripts, as `nursery` does the project's."""
+    if sys.platform != "linux":
+        pytest.skip("needs Linux, as nursery.py does")
+    with Nursery(overlaid) as started:
+        yield started
+
+
 @pytest.fixture
 def call(overlaid, tmp_path):
-    """Runs Python on the copy, in an empty folder; gives what was printed."""
+    """Runs a program on the copy, in an empty folder; gives what was printed."""
 
-    def completed(*words):
+    def completed(code, *words):
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(overlaid)}
         done = subprocess.run(
-            [sys.executable, *map(str, words)],
+            [sys.executable, "-c", code, *words],
             cwd=tmp_path,
             env=env,
             capture_output=True,
@@ -70,28 +80,31 @@ def call(overlaid, tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_any_module_may_be_imported_first(call):
-    call("-c", FIRST, *MODULES)
+    call(FIRST, *MODULES)
 
 
 @pytest.mark.parametrize("script", ["run_vae.py", "run_gmvae.py", "run_ssvae.py"])
-def test_it_is_trained_evaluated_and_drawn(overlaid, call, tmp_path, script):
-    trained = call(overlaid / script, *FLAGS)
-    again = call(overlaid / script, *FLAGS, "--train", 0)
+def test_it_is_trained_evaluated_and_drawn(children, tmp_path, script):
+    def said(script, *flags):
+        done = children.run(script, *flags, cwd=tmp_path)
+        assert done.status == 0, done.err
+        return done.out
+
+    trained, again = said(script, *FLAGS), said(script, *FLAGS, "--train", 0)
     # The same numbers from the file, of the solution's own bounds.
     number = re.compile(r"^(?:nelbo|accuracy) +(\S+)", re.M)
     assert number.search(trained)[1] == number.search(again)[1]
     assert ("not implemented" in again) == (script == "run_gmvae.py")
     (run,) = (tmp_path / "checkpoints").iterdir()
     figures = "samples", "kl_per_dimension"
-    call(overlaid / "run_figures.py", run.name, "--only", *figures)
+    said("run_figures.py", run.name, "--only", *figures)
     assert {path.stem for path in (run / "figures").glob("*.png")} == set(figures)
-    call(overlaid / "run_explorer.py", run.name)
+    said("run_explorer.py", run.name)
     assert (run / "explore.html").exists()
 
 
 def test_evaluation_in_the_starter_s_words(call):
     call(
-        "-c",
         "import torch\n"
         "from codebase.models.ssvae import SSVAE\n"
         "from codebase.models.vae import VAE\n"

@@ -16,6 +16,7 @@ from codebase.files import logs
 @pytest.fixture(autouse=True)
 def short_evaluation(here, monkeypatch):
     monkeypatch.setattr(bounds, "SUBSET_REPEATS", 2)
+    monkeypatch.setattr(bounds, "IWAE_REPEATS", 2)
 
 
 def full(*args, **options):
@@ -79,9 +80,9 @@ def test_a_record_stands_before_anything_is_drawn(here, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, as nursery.py does")
-def test_a_foreign_backend_in_the_environment_costs_no_number(run, tmp_path, monkeypatch):
+def test_a_foreign_backend_in_the_environment_costs_no_number(fresh, tmp_path, monkeypatch):
     """As a process inherits it that is started from a notebook's kernel."""
     monkeypatch.setenv("MPLBACKEND", "module://nowhere.backend_inline")
-    done = run("run_ssvae.py", "--iter_max", 1, "--dataset", "digits", "--threads", 1)
+    done = fresh("run_ssvae.py", "--iter_max", 1, "--dataset", "digits", "--threads", 1)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("checkpoints/*/results.json"))

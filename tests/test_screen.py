@@ -77,8 +77,8 @@ def test_other_scripts_end_as_ever_with_nobody_to_tell(script, tmp_path):
     assert done.returncode == 2
 
 
-def test_a_pipe_gets_short_lines(run):
-    done = run("run_vae.py", *SHORT)
+def test_a_pipe_gets_short_lines(fresh):
+    done = fresh("run_vae.py", *SHORT)
     assert done.returncode == 0, done.stderr
     assert "\r" not in done.stderr
     assert max(map(len, done.stderr.splitlines())) < 160

@@ -136,11 +136,9 @@ BAD_MODEL_FLAGS = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_wrong_flag_is_one_clear_line(script):
+def test_a_wrong_flag_is_one_clear_line(script, run):
     for flag, value in BAD + BAD_MODEL_FLAGS[script]:
-        done = subprocess.run(
-            [sys.executable, script, flag, value], cwd=ROOT, capture_output=True, text=True
-        )
+        done = run(script, flag, value)
         assert done.returncode == 2
         assert not done.stdout
         (line,) = done.stderr.splitlines()
@@ -273,8 +271,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(start, run, tmp_path):
     assert not list(tmp_path.glob("checkpoints/*/resume.pt"))
 
 
-def test_without_mnist_and_network_the_default_is_digits(run, tmp_path):
-    done = run("run_vae.py", "--iter_max", 2)
+def test_without_mnist_and_network_the_default_is_digits(fresh, tmp_path):
+    done = fresh("run_vae.py", "--iter_max", 2)
     assert done.returncode == 0, done.stderr
     assert "NO MNIST" in done.stdout
     assert "data=digits" in only(tmp_path / "checkpoints").name
@@ -298,8 +296,8 @@ runpy.run_path({str(ROOT / script)!r}, run_name="__main__")
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_the_version_is_the_package_s(run):
+def test_the_version_is_the_package_s(fresh):
     import codebase
 
-    done = run("run_gmvae.py", "--version")
+    done = fresh("run_gmvae.py", "--version")
     assert (done.returncode, done.stdout.strip()) == (0, codebase.__version__)

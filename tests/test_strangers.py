@@ -13,7 +13,7 @@ from codebase import catalogue, command, explorer
 from codebase.catalogue import Entry, dimensions
 from codebase.data import subsets
 from codebase.data.batches import grey
-from codebase.evaluation.bounds import full_bounds
+from codebase.evaluation import bounds
 from codebase.runs.saved import open_run
 
 ENTRIES = {
@@ -32,6 +32,8 @@ FLAGS = ["--dataset", "digits", "--threads", "1", "--precision", "fp32"]
 def in_the_catalogue(monkeypatch, here):
     for name, entry in ENTRIES.items():
         monkeypatch.setitem(catalogue.CATALOGUE, name, entry)
+    monkeypatch.setattr(bounds, "SUBSET_REPEATS", 3)
+    monkeypatch.setattr(bounds, "IWAE_REPEATS", 2)
 
 
 def trained(name, *flags):
@@ -70,7 +72,7 @@ def test_its_record_is_what_it_gives_again(name, digits):
     opened = trained(name, "--iter_max", "5")
     record = json.loads((opened.folder / "results.json").read_text(encoding="utf-8"))
     x = subsets.test_images(digits, opened.model.abilities.pixels)
-    again = full_bounds(opened.model, x)
+    again = bounds.full_bounds(opened.model, x)
     for term, number in record["numbers"]["test"].items():
         assert again[term].value == pytest.approx(number["value"], rel=1e-6)
 

@@ -9,7 +9,6 @@ import urllib.parse
 import urllib.request
 
 import pytest
-from conftest import ROOT
 from PIL import Image
 
 VAE, SSVAE, CLASSIFIER = (
@@ -17,7 +16,7 @@ VAE, SSVAE, CLASSIFIER = (
     "model=ssvae_gw=001_cw=100_run=0001_data=digits",
     "model=ssvae_gw=000_cw=100_run=0000_data=digits",
 )
-FLAGS = "--dataset", "digits", "--iter_max", 100, "--iter_save", 50
+FLAGS = "--dataset", "digits", "--iter_max", 100, "--iter_save", 50, "--threads", 1
 
 
 class Server:
@@ -38,29 +37,18 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, start_anywhere):
+def server(tmp_path_factory, nursery):
     """TensorBoard over a VAE, a whole SSVAE and a classifier alone."""
     folder = tmp_path_factory.mktemp("board")
-    started = [
-        start_anywhere(folder, "run_vae.py", "--z", 2, *FLAGS),
-        start_anywhere(folder, "run_ssvae.py", "--run", 1, *FLAGS),
-        start_anywhere(folder, "run_ssvae.py", "-gw", 0, *FLAGS),
-    ]
-    for process in started:
-        out, err = process.communicate(timeout=600)
-        assert process.returncode == 0, out + err
+    for script, *flags in (
+        ("run_vae.py", "--z", 2),
+        ("run_ssvae.py", "--run", 1),
+        ("run_ssvae.py", "-gw", 0),
+    ):
+        done = nursery.run(script, *flags, *FLAGS, cwd=folder)
+        assert done.status == 0, done.err
     with tensorboard(folder / "logs") as url:
         yield Server(url)
-
-
-@pytest.fixture(scope="module")
-def start_anywhere():
-    def popen(folder, script, *flags):
-        command = [sys.executable, str(ROOT / script), *map(str, flags)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*command, "--threads", "1"], cwd=folder, **pipes)
-
-    return popen
 
 
 @contextlib.contextmanager

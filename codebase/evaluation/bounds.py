@@ -14,6 +14,7 @@ from codebase.models.base import LatentVariableModel, Model
 CHUNK = 1_000  # images at a time
 IMPORTANCE_SAMPLES = 1, 10, 100, 1000
 SUBSET_REPEATS = 100
+IWAE_REPEATS = 5  # at least, for a standard error; the protocol has one for m ≥ 100
 
 
 def subset_bounds(

@@ -10,6 +10,7 @@ from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
+from codebase.evaluation import bounds
 from codebase.evaluation.bounds import image_iwae, image_terms, numbers_of, subset_bounds
 from codebase.evaluation.codes import active_units, codes
 from codebase.evaluation.collapse import collapsed
@@ -54,7 +55,7 @@ def report(run: Run, model: LatentVariableModel) -> None:
     """Bounds on the test subset and on all test images, a table of them, and 200 digits."""
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     test = subsets.test_images(run.dataset, model.abilities.pixels)
-    subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=5)
+    subset = subset_bounds(model, x, run_iwae=run.args.train != 1, least=bounds.IWAE_REPEATS)
     terms = image_terms(model, test)
     full, of_images = numbers_of(terms), {"nelbo": terms.sum(0)}
     if iw := run.args.eval_iw:

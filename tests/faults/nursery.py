@@ -1,12 +1,14 @@
 """Imports torch once, then forks a process for every script it is told to run.
 
+    python nursery.py PROJECT
+
 Orders and answers are lines of JSON on stdin and stdout:
 
-    {"run": script, "flags": […], "cwd": …, "harm": {name: …}}  →  {"pid": …}
-    {"wait": pid, "seconds": …}                                 →  {"status": …, "cpu": …} or {}
+    {"run": script, "flags": […], "cwd": …, "said": …, "harm": {name: …}}  →  {"pid": …}
+    {"wait": pid, "seconds": …}                        →  {"status": …, "cpu": …} or {}
 
 The child runs the script as `python script flags` would, to the interpreter's own end; what it
-prints goes to the files out and err in cwd. A harm is a function of harm.py.
+prints goes to the files out and err in the folder `said`. A harm is a function of harm.py.
 """
 
 import importlib
@@ -21,7 +23,7 @@ from pathlib import Path
 import harm
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(sys.argv[1])  # of the project whose scripts these are
 PRELOADED = [
     *("matplotlib.pyplot", "sklearn.datasets", "sklearn.model_selection"),
     *("torch.utils.tensorboard", "torchvision.datasets", "tqdm"),
@@ -64,7 +66,7 @@ def live(order):
     os.chdir(order["cwd"])
     for number, name in enumerate((os.devnull, "out", "err")):
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
-        os.dup2(os.open(name, flags, 0o644), number)
+        os.dup2(os.open(os.path.join(order["said"], name), flags, 0o644), number)
     script = ROOT / order["run"]
     sys.argv = [str(script), *order["flags"]]
     for name, value in order["harm"].items():
@@ -79,7 +81,7 @@ if __name__ == "__main__":
         importlib.import_module(module)
     from codebase.evaluation import bounds
 
-    bounds.SUBSET_REPEATS = 3  # what is tested here does not hang on them
+    bounds.SUBSET_REPEATS, bounds.IWAE_REPEATS = 3, 2  # what is tested does not hang on them
 
     if (order := serve()) is not None:
         live(order)

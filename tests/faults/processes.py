@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NURSERY = Path(__file__).with_name("nursery.py")
+ROOT = NURSERY.parents[2]
 FOREVER = 300
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:1")
 
 
 @dataclass
@@ -18,7 +20,7 @@ class Process:
 
     nursery: "Nursery"
     pid: int
-    folder: Path
+    said: Path  # the folder of the files out and err
     status: int | None = None
     cpu: float | None = None
 
@@ -40,11 +42,11 @@ class Process:
 
     @property
     def out(self):
-        return (self.folder / "out").read_text()
+        return (self.said / "out").read_text("utf-8")
 
     @property
     def err(self):
-        return (self.folder / "err").read_text()
+        return (self.said / "err").read_text("utf-8")
 
     def complaint(self):
         """The one line of an error; fails if there is a traceback, or the status says success."""
@@ -57,12 +59,19 @@ class Process:
 
 
 class Nursery:
-    """nursery.py, running."""
+    """nursery.py, running.
+
+    Args:
+        project: the folder whose scripts and code it runs; by default this project's.
+    """
+
+    def __init__(self, project=ROOT):
+        self.project = project
 
     def __enter__(self):
-        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"} | NO_NETWORK
         pipe = subprocess.PIPE
-        command = [sys.executable, str(NURSERY)]
+        command = [sys.executable, str(NURSERY), str(self.project)]
         self.driver = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
         return self
 
@@ -76,10 +85,11 @@ class Nursery:
         self.driver.stdin.flush()
         return json.loads(self.driver.stdout.readline())
 
-    def start(self, script, *flags, cwd, **harm):
+    def start(self, script, *flags, cwd, said=None, **harm):
         """Starts a script of the project in cwd, under the faults given by name."""
+        said = said or cwd
         order = {"run": script, "flags": [str(f) for f in flags], "cwd": str(cwd), "harm": harm}
-        return Process(self, self.ask(order)["pid"], Path(cwd))
+        return Process(self, self.ask(order | {"said": str(said)})["pid"], Path(said))
 
     def run(self, script, *flags, cwd, **harm):
         """Runs a script to its end."""

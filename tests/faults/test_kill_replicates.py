@@ -17,7 +17,7 @@ from short_runs import SCRIPTS, outcomes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, as nursery.py does")
 VAE = "run_vae.py"
-JOB = [*SCRIPTS[VAE], "--iter_max", 600, "--runs", 2, "--threads", 1]
+JOB = [*SCRIPTS[VAE], "--iter_max", 300, "--iter_save", 150, "--runs", 2, "--threads", 1]
 
 
 def shared(nursery, cwd):
