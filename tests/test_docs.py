@@ -1,6 +1,7 @@
 """The pages say what is so: links lead somewhere, flags exist, the code of python.md runs."""
 
-import os
+import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -82,24 +83,62 @@ def test_the_house_has_the_rooms_that_imports_are_checked_by():
     assert tuple(re.findall(r"^\| `(\w+)` \|", house, re.M)) == ROOMS
 
 
-def test_the_code_for_python_users_runs(run, tmp_path):
-    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-    ((script, flags),) = re.findall(r"^ {4}python (run_vae\.py)(.*)$", page, re.M)
-    trained = run(script, *flags.split())
-    assert trained.returncode == 0, trained.stderr
+def module(path):
+    """A file of docs/, imported."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return module(ROOT / "docs" / "notebook.py")
+
+
+def test_the_notebook_is_the_page_for_python_users(notebook):
+    page = notebook.PAGE.read_text(encoding="utf-8")
+    assert notebook.NOTEBOOK.read_text(encoding="utf-8") == notebook.notebook(page)
+    cells = notebook.cells(page)
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
     assert len(blocks) == page.count("```python")
-    env = os.environ | {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "PYTHONUTF8": "1"}
-    env |= {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    code = [text for kind, text in cells if kind == "code"]
+    assert [block.strip() for block in blocks] == code[2:]  # after the project and the run
+    ((script, flags),) = re.findall(r"^ {4}python run_(vae)\.py (.*)$", page, re.M)
+    words = json.dumps([*flags.split(), "--overwrite", "1"])
+    assert f'main("{script}", words={words})' in code[1]
+    assert not [text for kind, text in cells if kind == "markdown" and "```python" in text]
+
+
+def test_the_notebook_runs_from_top_to_bottom(notebook, run, tmp_path):
+    """And once more, over what the first time has left: a notebook is run again and again."""
+    cells = json.loads(notebook.NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    program = tmp_path / "cells.py"
+    program.write_text("\n\n".join([*code, *code[:3]]), encoding="utf-8")
+    done = run(program)
     assert done.returncode == 0, done.stderr
     assert "nelbo: " in done.stdout
     for file in ("digits.png", "curves.png", "checkpoints/mine/model-00200.pt"):
         assert (tmp_path / file).exists()
+
+
+@pytest.mark.parametrize("where", ["in the project", "elsewhere"])
+def test_the_notebook_finds_or_fetches_the_project(where, notebook, tmp_path, monkeypatch):
+    """Without a network: what would be called is noted down."""
+    called = []
+    monkeypatch.setattr(subprocess, "run", lambda words, check: called.append(words))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(ROOT / "docs" if where == "in the project" else tmp_path)
+    if where == "in the project":
+        exec(notebook.FIND, {})
+        assert (called, sys.path[0]) == ([], str(ROOT))
+        return
+    with pytest.raises(AssertionError, match="Say in PROJECT"):
+        exec(notebook.FIND, {})
+    exec(notebook.FIND.replace('PROJECT = ""', 'PROJECT = "there"'), {})
+    project = tmp_path / "project"
+    assert sys.path[0] == str(project)
+    assert called[0] == ["git", "clone", "there", str(project)]
+    assert called[1][-2:] == ["-r", str(project / "requirements.txt")]

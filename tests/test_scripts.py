@@ -136,9 +136,11 @@ BAD_MODEL_FLAGS = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_wrong_flag_is_one_clear_line(script, run):
+def test_a_wrong_flag_is_one_clear_line(script):
     for flag, value in BAD + BAD_MODEL_FLAGS[script]:
-        done = run(script, flag, value)
+        done = subprocess.run(
+            [sys.executable, script, flag, value], cwd=ROOT, capture_output=True, text=True
+        )
         assert done.returncode == 2
         assert not done.stdout
         (line,) = done.stderr.splitlines()
