@@ -143,6 +143,8 @@ def test_gradients_reach_every_trained_parameter_and_no_other(name, digits):
 @EVERY
 def test_the_loss_is_a_mean_over_the_images(name, digits):
     """Twice the images, whose noise is not the same: it stays, within its own noise."""
+    if name == "swae":
+        pytest.skip("the sorted codes of more images lie nearer to as many draws of the prior")
     model = built(name).double()
     model.steps_taken.fill_(100)
     batch = [t.double() for t in minibatch(model, digits)]

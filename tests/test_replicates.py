@@ -132,7 +132,7 @@ def test_two_ranks_do_what_one_process_does(nursery, tmp_path):
 
 def namespace(**flags):
     defaults = {"run": 0, "runs": 2, "jobs": 1, "seed": None, "overwrite": 0, "resume": "auto"}
-    defaults["stack"] = "auto"
+    defaults |= {"stack": "auto", "schedule": "constant"}
     return Namespace(**defaults | flags)
 
 

@@ -1,5 +1,6 @@
 """Networks the models are built from, by version: `nns.v1`."""
 
+import re
 from types import ModuleType
 
 from codebase.models.nns import v1 as v1
@@ -11,7 +12,8 @@ def version(nn: str) -> ModuleType:
     Raises:
         ValueError: there is none of that name.
     """
-    known = {name: found for name, found in globals().items() if isinstance(found, ModuleType)}
+    modules = ((name, found) for name, found in globals().items() if re.fullmatch(r"v\d+", name))
+    known = {name: found for name, found in modules if isinstance(found, ModuleType)}
     if not isinstance(nn, str) or nn not in known:
         raise ValueError(
             f"nn names the version of the networks, {' or '.join(known)}, got {nn!r}; sizes are "
