@@ -120,9 +120,13 @@ def _tensors(of: Any) -> list[torch.Tensor]:
 
 
 def _written(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
+    # Fused optimizers say that they write to the gradients, and do only where those were scaled.
+    scaled = kwargs.get("grad_scale") is not None
     if function._schema.is_mutable:
         for i, argument in enumerate(function._schema.arguments):
-            if argument.alias_info is not None and argument.alias_info.is_write:
+            if argument.alias_info is None or not argument.alias_info.is_write:
+                continue
+            if argument.name != "grads" or scaled:
                 given = args[i] if i < len(args) else kwargs.get(argument.name)
                 yield from _tensors(given)
 
