@@ -5,6 +5,7 @@ import torch
 from test_family import built as built_of_parts
 from test_family import covering, name_of
 from test_graph import built, labelled_of, loader_of, quiet, stepping, stream_of, trace
+from test_players import session as game
 from torch import nn
 
 from codebase import train
@@ -12,7 +13,11 @@ from codebase.data.batches import Batches, as_pixels, seeded_generator
 from codebase.data.stream import Stream
 from codebase.engine.average import Average
 from codebase.engine.graph import captured
+from codebase.engine.passes import simplified
+from codebase.engine.program import compiled
+from codebase.engine.recording import recorded
 from codebase.engine.schedules import Schedule
+from codebase.engine.stack import Stack, StackedStep, Streams
 from codebase.engine.step import Step
 
 KINDS = ["vae", "gmvae", "ssvae", "ssvae, no bound", "ssvae, many labels"]
@@ -190,3 +195,101 @@ def test_a_loss_whose_sizes_depend_on_numbers_is_never_recorded(digits, capsys):
     without_bound = stepping("ssvae, no bound", digits)
     without_bound.model.allow_data_dependent_shapes()
     assert captured(without_bound) is not without_bound
+
+
+# What a recording leaves out
+
+
+def shortened(function):
+    """The operations that are left of a function, by name, and whether a replay gives its bits."""
+    recorder, results = recorded(function)
+    calls, left = simplified(recorder.calls, results)
+    torch.manual_seed(1)
+    expected = function()
+    torch.manual_seed(1)
+    found = compiled(calls, left)()
+    assert all(map(torch.equal, expected, found))
+    return [call.function.name().removeprefix("aten::") for call in calls]
+
+
+W, X = torch.randn(3, 2), torch.randn(4, 2)
+
+
+def test_views_of_weights_and_views_of_views_are_taken_once():
+    def function():
+        y = X @ W.t()
+        return y.t().t() + 1, y.detach() * 2
+
+    assert shortened(function) == ["mm", "add.Tensor", "mul.Tensor"]
+
+
+def test_what_depends_on_nothing_is_computed_once():
+    assert shortened(lambda: [torch.ones_like(X).neg() / 3 + X]) == ["add.Tensor"]
+
+
+def test_what_is_written_to_or_drawn_is_no_constant():
+    def function():
+        sums = torch.zeros(4)
+        sums += X.sum(1)
+        return [sums, torch.zeros(4).bernoulli_(0.5)]
+
+    kept = ["zeros", "sum.dim_IntList", "add_.Tensor", "zeros", "bernoulli_.float"]
+    assert shortened(function) == kept
+
+
+def test_only_copies_that_nothing_writes_to_are_left_out():
+    def function():
+        y, z = X + 1, X + 2
+        changed = z.clone()
+        changed += 1
+        return [y.clone(), z, changed]
+
+    assert shortened(function) == ["add.Tensor", "add.Tensor", "clone", "add_.Tensor"]
+
+
+def test_what_nobody_takes_is_left_out_but_for_draws():
+    def function():
+        X.exp()
+        torch.rand(2)
+        return [X * 2]
+
+    assert shortened(function) == ["rand", "mul.Tensor"]
+
+
+def test_what_is_recorded_is_undone_also_where_it_breaks():
+    weight = torch.ones(2)
+
+    def function():
+        weight.mul_(3)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        recorded(function)
+    assert weight.tolist() == [1, 1]
+
+
+def test_several_players_are_replayed_too(here, capsys):
+    expected, replayed = (game(graph=graph) for graph in (False, True))
+    for own in (expected, replayed):
+        torch.manual_seed(1)
+        for _ in range(25):
+            own.step()
+    assert same([*expected.model.parameters()], [*replayed.model.parameters()])
+    assert replayed.step.graphs
+    assert not capsys.readouterr().out
+
+
+def test_a_stack_is_replayed_too(digits):
+    def make(kind, digits):
+        models = [built(kind) for _ in range(2)]
+        return StackedStep(Stack(models), Streams([stream_of(kind, digits) for _ in models]))
+
+    weights = []
+    for wrap in (lambda step: step, captured):
+        step = wrap(make("vae", digits))
+        torch.manual_seed(1)
+        for _ in range(12):
+            step()
+        weights.append([*(step.step if wrap is captured else step).model.parameters()])
+    assert same(*weights)
+    assert step.graphs
