@@ -72,8 +72,8 @@ def train(
         reinitialize: resets every layer first.
         lr: Adam's learning rate.
         precision: of the matrix products: "fp32", "tf32" or "bf16".
-        graph: replays the step as a CUDA graph, with `Batches` on such a device; not for a
-            loss that changes from step to step by a number that Python keeps.
+        graph: captures the step and replays it, with `Batches` on a CPU or CUDA GPU; not for a
+            loss that changes from step to step by a number that Python keeps outside the model.
         state_path: file an interrupted training goes on from, bit for bit on a CPU; written every
             save_every_seconds (looked at every LOOK_EVERY iterations) and at every checkpoint.
             Needs `Batches`.

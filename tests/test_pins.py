@@ -55,6 +55,6 @@ def test_from_the_script_to_the_gradient_there_are_six_frames_of_ours(here, monk
         return backward(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.Tensor, "backward", noted)
-    monkeypatch.setattr(sys, "argv", ["run_vae.py", *FLAGS])
+    monkeypatch.setattr(sys, "argv", ["run_vae.py", *FLAGS, "--graph", "0"])
     runpy.run_path(str(ROOT / "run_vae.py"), run_name="__main__")
     assert frames == [6, 6, 6]

@@ -1,16 +1,18 @@
-"""A whole training step captured once as a CUDA graph and replayed.
+"""A whole training step captured once and replayed.
 
 On a GPU a step of these models is some hundred small kernels, and launching them one by one from
-Python takes longer than running them. A replay launches all of them at once.
+Python takes longer than running them. A replay launches all of them at once, as a CUDA graph. On a
+CPU it is the same operations one after the other, without autograd's bookkeeping (see replay.py).
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from codebase.data.batches import Batches
+from codebase.engine.replay import Cpu
 from codebase.engine.step import Step, Taken
 
 WARM_UP = 3  # plain steps before a capture: they load kernels and allocate what is kept
@@ -19,10 +21,30 @@ Sizes = tuple[torch.Size, ...]  # of a minibatch's positions in every `Batches`
 
 
 def captured(step: Step) -> "Step | CapturedStep":
-    """The step, replayed if its minibatches come from `Batches` on a CUDA device."""
+    """The step, replayed if its minibatches come from `Batches` on a CPU or CUDA device.
+
+    It is the plain one where the model says that the sizes of its tensors depend on numbers.
+    """
     loader = step.stream.loader
-    on_gpu = isinstance(loader, Batches) and loader.x.is_cuda
-    return CapturedStep(step, Cuda(step.stream.generators())) if on_gpu else step
+    if not isinstance(loader, Batches) or step.model.sizes_depend_on_numbers:
+        return step
+    devices: dict[str, type[Cpu | Cuda]] = {"cpu": Cpu, "cuda": Cuda}
+    device = devices.get(loader.x.device.type)
+    return CapturedStep(step, device(step.stream.generators())) if device else step
+
+
+class Device(Protocol):
+    """What captures functions and replays them."""
+
+    def aside(self, function: Callable[[], Any]) -> Any:
+        """function(), so that capturing finds everything in place."""
+
+    def captured(self, function: Callable[[], Any]) -> Callable[[], Any]:
+        """A function that replays function(), which is not executed by that, or has no effect.
+
+        Raises:
+            RuntimeError: it does what cannot be captured. Weights and generators are as before.
+        """
 
 
 class CapturedStep:
@@ -33,19 +55,20 @@ class CapturedStep:
     steps.
 
     A replay repeats what the device did and runs no Python: a loss that itself changes from step
-    to step, by a number that Python keeps, stays as it was when it was captured.
+    to step, by a number that Python keeps, would stay as it was when it was captured. Where such
+    a number is an attribute of the model, every step is a plain one.
 
     Args:
         step: a `engine.step.Step` on minibatches from `Batches`.
-        device: captures and replays; see `Cuda`.
+        device: captures and replays.
     """
 
-    def __init__(self, step: Step, device: "Cuda") -> None:
+    def __init__(self, step: Step, device: Device) -> None:
         self.step, self.device = step, device
         self.parameters = [p for p in step.model.parameters() if p.requires_grad]
         self.seen: Counter[Sizes] = Counter()
         self.graphs: dict[Sizes, tuple[list[torch.Tensor], Callable[[], Any]]] = {}
-        self.latest: Sizes | None = None
+        self.latest: list[Any] | None = None  # the gradients that the parameters have
         self.failed = False
 
     def __call__(self) -> Taken:
@@ -60,9 +83,15 @@ class CapturedStep:
         if sizes not in self.graphs and self.seen[sizes] > WARM_UP and not self.failed:
             self._capture(sizes, sources)
         if sizes not in self.graphs:
-            self.latest = None
-            return self.device.aside(lambda: self.step(sources))
+            return self._plain(sources)
         return self._replay(sizes, sources)
+
+    def _plain(self, sources):
+        self.latest, before = None, None if self.failed else _numbers(self.step.model)
+        taken = self.device.aside(lambda: self.step(sources))
+        if before is not None and _numbers(self.step.model) != before:
+            self._give_up("the model counts in Python")
+        return taken
 
     def _capture(self, sizes, sources):
         buffers = [positions.clone() for positions in sources]
@@ -76,20 +105,29 @@ class CapturedStep:
         try:
             self.graphs[sizes] = buffers, self.device.captured(step)
         except RuntimeError as error:
-            self.failed = True
-            reason = str(error).splitlines()[0].rstrip(".")
-            print(f"\nThe step cannot be captured as a CUDA graph ({reason}); going on without.")
+            self._give_up(str(error).splitlines()[0].rstrip("."))
+
+    def _give_up(self, reason):
+        self.failed = True
+        print(f"\nThe step cannot be captured ({reason}); going on without.")
 
     def _replay(self, sizes, sources):
         buffers, replay = self.graphs[sizes]
         for buffer, positions in zip(buffers, sources, strict=True):
             buffer.copy_(positions)
         values, x, y, gradients = replay()
-        if self.latest != sizes:
-            self.latest = sizes
+        if self.latest is not gradients:
+            self.latest = gradients
             for p, gradient in zip(self.parameters, gradients, strict=True):
                 p.grad = gradient
         return values.clone(), x, y  # the next replay writes over what the graph hands back
+
+
+def _numbers(model):
+    """The numbers and words that a model's modules, or those of a `Stack`, keep as attributes."""
+    parts = [part for own in getattr(model, "models", [model]) for part in own.modules()]
+    kinds = (int, float, complex, str)
+    return [{k: v for k, v in vars(part).items() if isinstance(v, kinds)} for part in parts]
 
 
 class Cuda:

@@ -97,6 +97,11 @@ class Stack:
         """By each, (), for they are taken together."""
         return self._buffers["model.steps_taken"][0]
 
+    @property
+    def sizes_depend_on_numbers(self) -> bool:
+        """As for a `Model`."""
+        return self.models[0].sizes_depend_on_numbers
+
     def advance(self) -> None:
         """Counts a training step of each model."""
         self._buffers["model.steps_taken"].add_(1)

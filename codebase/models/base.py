@@ -99,6 +99,11 @@ class Model(nn.Module, abc.ABC):
         It may set what depends on them, and draw random numbers.
         """
 
+    @property
+    def sizes_depend_on_numbers(self) -> bool:
+        """Whether the sizes of a training step's tensors do, so that no step repeats another."""
+        return False
+
     def allow_data_dependent_shapes(self) -> None:
         """Says that neither a CUDA graph nor a stack of models needs every step's sizes alike."""
 

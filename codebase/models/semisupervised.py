@@ -34,6 +34,11 @@ class SemiSupervisedModel(LatentVariableModel):
     def label_posterior(self, x: torch.Tensor) -> Categorical:
         """q(y|x), a `Categorical` over (B, Y)."""
 
+    @property
+    def sizes_depend_on_numbers(self) -> bool:
+        """Where labels are pruned."""
+        return self.prune and self.gen_weight != 0
+
     def allow_data_dependent_shapes(self) -> None:
         self.prune = True
 

@@ -75,8 +75,8 @@ TRAINING = (
     ),
     Flag(
         "graph",
-        "1: on a CUDA GPU the step is captured once and replayed; 0: it is not, as a loss needs "
-        "that Python changes from step to step",
+        "1: on a CPU or CUDA GPU the step is captured once and replayed; 0: it is not, as a loss "
+        "needs that Python changes from step to step",
         type=switch,
         default=1,
         names=NEUTRAL,

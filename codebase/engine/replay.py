@@ -1,0 +1,80 @@
+"""A function of tensors recorded once and replayed on the CPU, without autograd and without Python
+of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from codebase.engine.passes import simplified
+from codebase.engine.program import compiled
+from codebase.engine.recording import NotRepeatable, recorded
+
+TRIED = 2  # times a replay is compared with what it replays, with other numbers each time
+
+
+class Cpu:
+    """Captures functions by recording their operations; see `engine.graph.CapturedStep`.
+
+    Args:
+        generators: what the functions draw from beside torch's global generator.
+    """
+
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self.generators = generators
+
+    def aside(self, function: Callable[[], Any]) -> Any:
+        """function()."""
+        return function()
+
+    def captured(self, function: Callable[[], Any]) -> Callable[[], Any]:
+        """Captures function(), which changes nothing by that.
+
+        Returns:
+            A function that replays it; each call hands back other tensors.
+        Raises:
+            RuntimeError: it is none that can be replayed: sizes depend on numbers, or a replay
+                gives something else than the function. Weights and generators are as before.
+        """
+        before = self._random()
+        try:
+            recorder, results = recorded(function)
+            replay = compiled(*simplified(recorder.calls, results))
+            written = [t for t, _ in recorder.before]
+            expected, found = (self._tried(do, written, before) for do in (function, replay))
+            if not all(map(_same, expected, found)):
+                raise NotRepeatable("a replay gives other numbers")
+        finally:
+            self._set_random(before)
+        return replay
+
+    def _tried(self, do, written, random):
+        """All that do() gives and changes, several times in a row; what it changed is then back."""
+        self._set_random(random)
+        was, found = [t.detach().clone() for t in written], []
+        try:
+            for _ in range(TRIED):
+                given = tree_leaves(do())
+                found += [None if t is None else t.detach().clone() for t in (*given, *written)]
+        finally:
+            with torch.no_grad():
+                for t, old in zip(written, was, strict=True):
+                    t.copy_(old)
+        return found + self._random()
+
+    def _random(self):
+        return [torch.get_rng_state(), *(g.get_state() for g in self.generators)]
+
+    def _set_random(self, states):
+        torch.set_rng_state(states[0])
+        for generator, state in zip(self.generators, states[1:], strict=True):
+            generator.set_state(state)
+
+
+def _same(a, b):
+    """Whether two tensors have the same numbers, or neither is there."""
+    if a is None or b is None:
+        return a is b
+    return torch.equal(a, b) or torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
