@@ -147,6 +147,28 @@ def components(default: int) -> Flag:
     )
 
 
+def _whole(name, line, default, least=1, most=10_000):
+    """A flag for a size, which begins a run's name, and the argument of that name."""
+
+    def written(value):
+        return f"{name}={value:02d}"
+
+    kind = number(int, least, most)
+    return Flag(
+        name, line, type=kind, default=default, names=IN_NAME, written=written, argument=name
+    )
+
+
+def _real(name, line, default, least=0):
+    """A flag for a weight, and the argument of that name."""
+    return Flag(name, line, type=number(float, least), default=default, argument=name)
+
+
+def _steps(name, line, default=10_000, least=1):
+    """A flag for a number of training steps, and the argument of that name."""
+    return Flag(name, line, type=number(int, least), default=default, argument=name)
+
+
 def _family(name, line, source, *own, **parts):
     """The VAE with other parts: {axis: name}."""
     flags = (dimensions(10), *own)
@@ -253,6 +275,37 @@ _ENTRIES = (
                 default=20,
                 argument="inner",
             ),
+        ),
+    ),
+    # discrete, conditional, of several layers
+    Entry(
+        "categorical",
+        "a VAE with N choices of one in C, by Gumbel-softmax; its bounds are of hard choices",
+        "Jang et al. 2017; Maddison et al. 2017",
+        "codebase.models.categorical:CategoricalVAE",
+        "likelihood",
+        20_000,
+        (
+            _whole("n", "choices", 20, most=1_000),
+            _whole("c", "of how many each is one", 10, least=2, most=1_000),
+            _steps("t_steps", "steps in which the temperature falls from 1 to ½"),
+        ),
+    ),
+    Entry(
+        "joint",
+        "a Gaussian vector and one choice of C per image, with a capacity each",
+        "Dupont 2018",
+        "codebase.models.categorical:JointVAE",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            _whole("c", "of how many the choice is one", 10, least=2, most=1_000),
+            _real("gamma", "weight of |kl − capacity|", 30.0),
+            _real("capacity_z", "nats that kl of the Gaussian is led to", 5.0),
+            _real("capacity_c", "nats that kl of the choice is led to, log C at most", 5.0),
+            _steps("capacity_steps", "steps in which the capacities grow to that"),
+            _steps("t_steps", "steps in which the temperature falls from 1 to ½"),
         ),
     ),
     # of other pixels
