@@ -25,10 +25,10 @@ def kl_terms(q: Distribution, p: Distribution) -> tuple[torch.Tensor, dict[str, 
     """KL(q ‖ p) in nats, split: what each dimension has, and by name what no single one has.
 
     Where the pair says its own, as diagonal Gaussians do, a dimension has that. With a mixture of
-    these as p, "k" is the choice of its component (`mixture_kl_terms`). Otherwise a dimension has what the Gaussians
-    of its mean and variance have, and "rest" is what KL(q ‖ p) has beyond them: how the dimensions
-    depend on each other, and what is not Gaussian. "k" and "rest" are of one sample z ~ q where
-    the pair has no formula.
+    these as p, "k" is the choice of its component (`mixture_kl_terms`). Otherwise a dimension has
+    what the Gaussians of its mean and variance have, and "rest" is what KL(q ‖ p) has beyond them:
+    how the dimensions depend on each other, and what is not Gaussian. "k" and "rest" are of one
+    sample z ~ q where the pair has no formula.
 
     Args:
         q: over (…, Z).
@@ -36,8 +36,11 @@ def kl_terms(q: Distribution, p: Distribution) -> tuple[torch.Tensor, dict[str, 
     Returns:
         (…, Z) and {name: (…)}, which together sum to KL(q ‖ p).
     """
-    mixed = isinstance(p, Mixture) and isinstance(p.components, DiagonalGaussian)
-    if mixed and isinstance(q, DiagonalGaussian):
+    if (
+        isinstance(q, DiagonalGaussian)
+        and isinstance(p, Mixture)
+        and isinstance(p.components, DiagonalGaussian)
+    ):
         kl, choice = mixture_kl_terms(q.rsample(), q, p.components)
         return kl, {"k": choice}
     kl = kl_per_dimension(q, p)
