@@ -184,6 +184,44 @@ DENSE = (axes.HIDDEN, LAYERS, ACTIVATION, OUTPUT)
 SHALLOW = (axes.HIDDEN, ONE_LAYER, ACTIVATION, OUTPUT)
 
 
+def _whole(name, line, default, least=1, most=10_000):
+    """A flag for a size, which begins a run's name, and the argument of that name."""
+
+    def written(value):
+        return f"{name}={value:02d}"
+
+    kind = number(int, least, most)
+    return Flag(
+        name, line, type=kind, default=default, names=IN_NAME, written=written, argument=name
+    )
+
+
+def _real(name, line, default, least=0):
+    """A flag for a weight, and the argument of that name."""
+    return Flag(name, line, type=number(float, least), default=default, argument=name)
+
+
+def _one_of(name, line, *choices):
+    """A flag for one of some words, the first by default, and the argument of that name."""
+    return Flag(name, line, default=choices[0], choices=choices, argument=name)
+
+
+def _steps(name, line, default=10_000, least=1):
+    """A flag for a number of training steps, and the argument of that name."""
+    return Flag(name, line, type=number(int, least), default=default, argument=name)
+
+
+def _layers(name, line, source, cls):
+    """A VAE of two layers."""
+    flags = (
+        dimensions(10),
+        _whole("z2_dim", "latent dimensions of the layer above", 10),
+        _steps("warm_up", "steps in which kl comes to weigh 1", 2_000, least=0),
+    )
+    made = f"codebase.models.layers:{cls}"
+    return Entry(name, line, source, made, "likelihood", 20_000, flags)
+
+
 def _family(name, line, source, *own, **parts):
     """The VAE with other parts: {axis: name}."""
     flags = (dimensions(10), *own)
@@ -327,6 +365,71 @@ _ENTRIES = (
                 argument="inner",
             ),
         ),
+    ),
+    # discrete, conditional, of several layers
+    Entry(
+        "categorical",
+        "a VAE with N choices of one in C, by Gumbel-softmax; its bounds are of hard choices",
+        "Jang et al. 2017; Maddison et al. 2017",
+        "codebase.models.categorical:CategoricalVAE",
+        "likelihood",
+        20_000,
+        (
+            _whole("n", "choices", 20, most=1_000),
+            _whole("c", "of how many each is one", 10, least=2, most=1_000),
+            _steps("t_steps", "steps in which the temperature falls from 1 to ½"),
+        ),
+    ),
+    Entry(
+        "joint",
+        "a Gaussian vector and one choice of C per image, with a capacity each",
+        "Dupont 2018",
+        "codebase.models.categorical:JointVAE",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            _whole("c", "of how many the choice is one", 10, least=2, most=1_000),
+            _real("gamma", "weight of |kl − capacity|", 30.0),
+            _real("capacity_z", "nats that kl of the Gaussian is led to", 5.0),
+            _real("capacity_c", "nats that kl of the choice is led to, log C at most", 5.0),
+            _steps("capacity_steps", "steps in which the capacities grow to that"),
+            _steps("t_steps", "steps in which the temperature falls from 1 to ½"),
+        ),
+    ),
+    Entry(
+        "vq",
+        "a VAE whose latents are entries of a codebook, with a learned prior over them",
+        "van den Oord et al. 2017",
+        "codebase.models.vq:VQVAE",
+        "likelihood",
+        20_000,
+        (
+            _whole("codes", "entries that an image has", 10, most=1_000),
+            _whole("k", "entries of the codebook", 64, most=10_000),
+            _whole("width", "dimensions of an entry", 8, most=1_000),
+            _one_of("codebook", "ema: averages of what chose them", "ema", "gradient"),
+            _one_of("code_prior", "over the codes", "learned", "uniform"),
+        ),
+    ),
+    _layers(
+        "two-layer", "a VAE with a latent vector above another", "Burda et al. 2016", "TwoLayer"
+    ),
+    _layers(
+        "ladder",
+        "two layers whose posterior merges what the image and the layer above say",
+        "Sønderby et al. 2016",
+        "Ladder",
+    ),
+    _layers("structured", "a ladder of rectified Gaussians", "Salimans 2016", "Structured"),
+    Entry(
+        "auxiliary",
+        "a VAE whose posterior is a mixture over an auxiliary variable",
+        "Maaløe et al. 2016",
+        "codebase.models.auxiliary:AuxiliaryVAE",
+        "likelihood",
+        20_000,
+        (dimensions(10), _whole("a_dim", "dimensions of the auxiliary variable", 10)),
     ),
     # of other pixels
     _family(

@@ -175,7 +175,7 @@ def test_costs_add_up_and_do_not_depend_on_the_size_of_the_batch(name, digits):
             for some in (x, torch.cat([x, x]))
         )
     se = (once.var() / 60 + twice.var() / 60).sqrt()
-    assert abs(once.mean() - twice.mean()) < 5 * se
+    assert abs(once.mean() - twice.mean()) <= 5 * se + 1e-9
 
 
 @able("bounds")
@@ -187,6 +187,11 @@ def test_the_importance_weighted_bound_is_tighter(name, digits):
             torch.stack([model.negative_iwae_bound(x, m)[0] for _ in range(30)]) for m in (1, 20)
         )
         nelbo = torch.stack([model.negative_elbo_bound(x)[0] for _ in range(30)])
+        q = model.posterior(x, *[model.labels(x)] if model.y_dim else [])
+        certain = torch.equal(q.rsample(), q.rsample())
+    if certain:  # all weights are alike
+        assert tight.mean().item() == pytest.approx(nelbo.mean().item(), rel=1e-5)
+        return
     assert tight.mean() < loose.mean()
     assert tight.mean() < nelbo.mean()
 

@@ -88,6 +88,10 @@ class Stack:
         """The stacked ones, in the order of a model's own."""
         return self._parameters.values()
 
+    def buffers(self) -> Iterable[torch.Tensor]:
+        """The stacked ones."""
+        return self._buffers.values()
+
     def players(self) -> dict[str, list[nn.Parameter]]:
         """As `Model.players`."""
         return {"model": [p for p in self.parameters() if p.requires_grad]}

@@ -126,6 +126,7 @@ class StackedSession:
 
 def _try(stack, streams):
     """Raises NotStackable if the models' loss does what torch.vmap cannot batch."""
+    buffers = [(buffer, buffer.clone()) for buffer in stack.buffers()]  # a loss may move averages
     of_device, own = random_state(), [g.get_state() for g in streams.generators()]
     first = torch.zeros(len(stack.models), 1, dtype=torch.long, device=streams.device)
     try:
@@ -134,6 +135,8 @@ def _try(stack, streams):
     except Exception as error:  # whatever a loss raises when its tensors are batched ones
         raise NotStackable(str(error).split("\n")[0].split(". ")[0].rstrip(".")) from error
     finally:
+        for buffer, before in buffers:
+            buffer.copy_(before)
         set_random_state(of_device)
         for generator, state in zip(streams.generators(), own, strict=True):
             generator.set_state(state)

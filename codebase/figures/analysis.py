@@ -7,7 +7,13 @@ import numpy as np
 import torch
 
 from codebase import utils as ut
-from codebase.models.distributions import DiagonalGaussian, Distribution, Mixture, sample_and_kl
+from codebase.models.distributions import (
+    DiagonalGaussian,
+    Distribution,
+    Mixture,
+    kl_by_dimension,
+    sample_and_kl,
+)
 
 TABLE = 5_000_000  # numbers in the largest table held at once
 
@@ -18,11 +24,11 @@ TABLE = 5_000_000  # numbers in the largest table held at once
 def kl_terms(q: Distribution, p: Distribution) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """KL(q ‖ p) in nats, split: what each dimension has, and by name what no single one has.
 
-    Between diagonal Gaussians every dimension has its own. With a mixture of these as p, "k" is
-    the choice of its component (`mixture_kl_terms`). Otherwise a dimension has what the Gaussians
-    of its mean and variance have, and "rest" is what KL(q ‖ p) has beyond them: how the dimensions
-    depend on each other, and what is not Gaussian. "k" and "rest" are of one sample z ~ q where
-    the pair has no formula.
+    Where the pair says its own, as diagonal Gaussians do, a dimension has that. With a mixture of
+    these as p, "k" is the choice of its component (`mixture_kl_terms`). Otherwise a dimension has
+    what the Gaussians of its mean and variance have, and "rest" is what KL(q ‖ p) has beyond them:
+    how the dimensions depend on each other, and what is not Gaussian. "k" and "rest" are of one
+    sample z ~ q where the pair has no formula.
 
     Args:
         q: over (…, Z).
@@ -30,13 +36,16 @@ def kl_terms(q: Distribution, p: Distribution) -> tuple[torch.Tensor, dict[str, 
     Returns:
         (…, Z) and {name: (…)}, which together sum to KL(q ‖ p).
     """
-    if isinstance(q, DiagonalGaussian):
-        if isinstance(p, Mixture) and isinstance(p.components, DiagonalGaussian):
-            kl, choice = mixture_kl_terms(q.rsample(), q, p.components)
-            return kl, {"k": choice}
-        if isinstance(p, DiagonalGaussian):
-            return kl_per_dimension(q, p), {}
+    if (
+        isinstance(q, DiagonalGaussian)
+        and isinstance(p, Mixture)
+        and isinstance(p.components, DiagonalGaussian)
+    ):
+        kl, choice = mixture_kl_terms(q.rsample(), q, p.components)
+        return kl, {"k": choice}
     kl = kl_per_dimension(q, p)
+    if kl_by_dimension(q, p) is not None:
+        return kl, {}
     return kl, {"rest": sample_and_kl(q, p)[1] - kl.sum(-1)}
 
 
@@ -44,8 +53,10 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> torch.Tensor:
     """KL(N(m_d, v_d) ‖ N(m′_d, v′_d)) of every dimension, in nats: (…, Z).
 
     m and v are the means and variances of q, m′ and v′ those of p. Of diagonal Gaussians the sum
-    over d is KL(q ‖ p).
+    over d is KL(q ‖ p). A pair of distributions may say its own (see `kl_by_dimension`).
     """
+    if (known := kl_by_dimension(q, p)) is not None:
+        return known
     return ut.kl_normal(*(t.unsqueeze(-1) for t in (q.mean, q.variance, p.mean, p.variance)))
 
 

@@ -104,6 +104,17 @@ class Model(nn.Module, abc.ABC):
         """Whether the sizes of a training step's tensors do, so that no step repeats another."""
         return False
 
+    def further(self, x: torch.Tensor, y: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """Numbers that only a model of this kind has, of a test set.
+
+        Args:
+            x: (N, D), as `abilities.pixels` says.
+            y: its labels, (N,), if it has any.
+        Returns:
+            {name: (N,), one for each image, or (1,), one of them all}.
+        """
+        return {}
+
     def allow_data_dependent_shapes(self) -> None:
         """Says that neither a CUDA graph nor a stack of models needs every step's sizes alike."""
 

@@ -19,6 +19,7 @@ Formula = Callable[[Any, Any], torch.Tensor]  # of q and p
 
 # {(type of q, type of p): their KL in closed form}
 _FORMULAS: dict[tuple[type, type], Formula] = {}
+_BY_DIMENSION: dict[tuple[type, type], Callable[[Any, Any], torch.Tensor | None]] = {}
 
 
 class Distribution(abc.ABC):
@@ -289,6 +290,29 @@ def closed_form(q: type, p: type) -> Callable[[Formula], Formula]:
         return formula
 
     return register
+
+
+def dimension_by_dimension(
+    q: type, p: type
+) -> Callable[[Callable[[Any, Any], torch.Tensor | None]], Callable[[Any, Any], Any]]:
+    """Registers a function of q and p as what each dimension has of their KL, (…, N)."""
+
+    def register(formula):
+        _BY_DIMENSION[q, p] = formula
+        return formula
+
+    return register
+
+
+def kl_by_dimension(q: Distribution, p: Distribution) -> torch.Tensor | None:
+    """What each dimension has of KL(q ‖ p), (…, N); None where that is not known."""
+    formula = _BY_DIMENSION.get((type(q), type(p)))
+    return None if formula is None else formula(q, p)
+
+
+@dimension_by_dimension(DiagonalGaussian, DiagonalGaussian)
+def _kl_of_each(q: DiagonalGaussian, p: DiagonalGaussian) -> torch.Tensor:
+    return ut.kl_normal(*(t.unsqueeze(-1) for t in (q.m, q.v, p.m, p.v)))
 
 
 @closed_form(DiagonalGaussian, DiagonalGaussian)

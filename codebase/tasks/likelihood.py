@@ -62,6 +62,7 @@ def report(run: Run, model: LatentVariableModel) -> None:
         bar = partial(progress.over, title=f"iwae-{iw}", unit="images")
         own = of_images[f"iwae-{iw}"] = image_iwae(model, test, iw, run.settings.precision, bar)
         full[f"iwae-{iw}"] = Number.of(own)
+    full |= further(run, model, test)
     active = active_units(model, test)
     print(f"\n{title(run)}: {unit(model)}, smaller is better")
     columns = {f"test subset ({len(x)})": subset, f"all test images ({len(test):,})": full}
@@ -80,6 +81,13 @@ def report(run: Run, model: LatentVariableModel) -> None:
     measured = {"active_units": active, "unit": unit(model)}
     run.finish({"subset": subset, "test": full}, pictures, **measured)
     draw_figures(run, model)
+
+
+@torch.no_grad()
+def further(run: Run, model: LatentVariableModel, test: torch.Tensor) -> Numbers:
+    """What only a model of this kind has, of all test images: see `Model.further`."""
+    y = run.dataset.test_y if run.dataset.labelled else None
+    return {name: Number.of(t.cpu()) for name, t in model.further(test, y).items()}
 
 
 def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
