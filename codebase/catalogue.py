@@ -431,6 +431,24 @@ _ENTRIES = (
         20_000,
         (dimensions(10), _whole("a_dim", "dimensions of the auxiliary variable", 10)),
     ),
+    Entry(
+        "cvae",
+        "a VAE of images given their labels, which are known for all",
+        "Sohn et al. 2015",
+        "codebase.models.cvae:CVAE",
+        "conditional",
+        20_000,
+        (dimensions(10),),
+    ),
+    Entry(
+        "complete",
+        "images completed from one, two or three quadrants, beside a feed-forward network",
+        "Sohn et al. 2015",
+        "codebase.models.complete:Completion",
+        "completion",
+        20_000,
+        (dimensions(20), _whole("seen", "quadrants that are seen", 1, most=3)),
+    ),
     # of other pixels
     _family(
         "gaussian",

@@ -188,7 +188,7 @@ def test_what_cannot_be_replayed_is_done_plainly(does, digits, capsys):
     )
 
 
-def test_a_loss_whose_sizes_depend_on_numbers_is_never_recorded(digits, capsys):
+def test_a_loss_whose_steps_differ_is_never_recorded(digits, capsys):
     step = stepping("ssvae", digits)
     step.model.allow_data_dependent_shapes()
     assert captured(step) is step

@@ -16,6 +16,7 @@ from codebase import command
 from codebase.catalogue import CATALOGUE
 from codebase.data import subsets
 from codebase.data.batches import Batches, as_pixels, one_hot, seeded_generator
+from codebase.engine.graph import CapturedStep
 from codebase.engine.randomness import seeded
 from codebase.engine.session import Session
 from codebase.engine.stack import NotStackable
@@ -50,17 +51,19 @@ def able(ability):
     return pytest.mark.parametrize("name", names)
 
 
-def numbers(model, x):
-    """What a model says of images: its bound and its parts, or without one what it redraws."""
+def numbers(model, batch):
+    """What a model says of a minibatch: its bound and its parts, or without one its loss."""
     if model.abilities.bounds:
-        return model.negative_elbo_bound(x)
-    return (redrawn(model, x),)
+        return model.negative_elbo_bound(batch[0])
+    return (model.loss(*batch)[0],)
 
 
 def minibatch(model, digits, n=6):
     """What model.loss takes: n images, and of a model with a classifier ten labelled ones."""
     generator = seeded_generator(0)
     x = as_pixels(digits.train_x[:n], model.abilities.pixels, generator)
+    if model.abilities.conditional:
+        return x, one_hot(digits.train_y[:n])
     if not model.abilities.classifier:
         return (x,)
     xl = as_pixels(digits.train_x[20:30], model.abilities.pixels, generator)
@@ -72,6 +75,8 @@ def session(name, digits, seed=0, **options):
     loader = Batches(digits.train_x[:150], digits.train_y[:150], 60, seeded_generator(seed))
     labelled = subsets.labelled(digits) if model.abilities.classifier else None
     y_status = "none" if labelled is None else "semisup"
+    if model.abilities.conditional:
+        y_status = "fullsup"
     return Session(model, loader, labelled, "cpu", None, y_status, **options)
 
 
@@ -83,10 +88,11 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_who_has_no_bound_only_redraws():
-    """So that what follows leaves out nobody else."""
+def test_who_has_no_bound_redraws_or_completes():
+    """So that what follows leaves out nobody else; a completion's bound is of some pixels only."""
     for name, entry in CATALOGUE.items():
-        assert built(name).abilities.bounds == (entry.task != "reconstruction"), name
+        has = entry.task not in ("reconstruction", "completion")
+        assert built(name).abilities.bounds == has, name
 
 
 @able("bounds")
@@ -208,6 +214,20 @@ def test_the_same_seed_gives_the_same_bits(name, digits, here):
 
 
 @EVERY
+def test_replayed_steps_have_the_bits_of_plain_ones(name, digits, here, capsys):
+    """And none waits for the device, which no recording could repeat."""
+    found = []
+    for graph in (False, True):
+        own = session(name, digits, graph=graph)
+        torch.manual_seed(4)
+        loop(own, quiet, 9)
+        found.append(weights(own.model))
+    assert same(*found)
+    assert isinstance(own.step, CapturedStep) != own.model.steps_differ
+    assert not capsys.readouterr().out
+
+
+@EVERY
 def test_an_interrupted_training_ends_with_the_same_bits(name, digits, here):
     whole = session(name, digits)
     loop(whole, quiet, 7)
@@ -241,11 +261,11 @@ def test_a_saved_model_opens_by_its_record_with_the_same_numbers(name, digits, h
     opened = open_run("run")
     assert (opened.kind, type(opened.model)) == (name, type(model))
     assert opened.settings == values_of(name)
-    x, *_ = minibatch(model, digits)
+    batch = minibatch(model, digits)
     with seeded(1):
-        expected = numbers(model.eval(), x)
+        expected = numbers(model.eval(), batch)
     with seeded(1):
-        assert all(map(torch.equal, numbers(opened.model, x), expected))
+        assert all(map(torch.equal, numbers(opened.model, batch), expected))
 
 
 @able("samples")

@@ -47,6 +47,11 @@ class Stream:
             xl, yl = labelled
             self.labelled = xl.to(device), yl.to(device)
 
+    def _one_hot(self, y):
+        if self.own:  # labels that were looked at, so nothing waits for the device
+            return y.unsqueeze(-1) == torch.arange(self.classes, device=y.device)
+        return F.one_hot(y, self.classes)
+
     def next(self) -> list[Any]:
         """What the next minibatch is taken from, found without the device having to answer.
 
@@ -68,7 +73,7 @@ class Stream:
             x, y = as_pixels(x.to(self.device).flatten(1), self.pixels), y.to(self.device)
         x = x.to(self.dtype)
         if self.classes:
-            return x, y, (x, F.one_hot(y, self.classes).to(x))
+            return x, y, (x, self._one_hot(y).to(x))
         if self.labelled is None:
             return x, y, (x,)
         if isinstance(self.labelled, Batches):

@@ -23,10 +23,10 @@ Sizes = tuple[torch.Size, ...]  # of a minibatch's positions in every `Batches`
 def captured(step: Step) -> "Step | CapturedStep":
     """The step, replayed if its minibatches come from `Batches` on a CPU or CUDA device.
 
-    It is the plain one where the model says that the sizes of its tensors depend on numbers.
+    It is the plain one where the model says that no step of its repeats another.
     """
     loader = step.stream.loader
-    if not isinstance(loader, Batches) or step.model.sizes_depend_on_numbers:
+    if not isinstance(loader, Batches) or step.model.steps_differ:
         return step
     devices: dict[str, type[Cpu | Cuda]] = {"cpu": Cpu, "cuda": Cuda}
     device = devices.get(loader.x.device.type)

@@ -79,6 +79,8 @@ class Session:
         labelled = labeled_subset if self.semisup else None
         if self.semisup and not isinstance(labelled, Batches):
             labelled = checks.pairs(labelled, classes)
+        if y_status == "fullsup" and isinstance(train_loader, Batches):  # others tell as they come
+            checks.labels(train_loader.y, len(train_loader.y), classes, "y of train_loader")
         self.stream = Stream(
             train_loader,
             labelled,

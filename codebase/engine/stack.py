@@ -102,9 +102,9 @@ class Stack:
         return self._buffers["model.steps_taken"][0]
 
     @property
-    def sizes_depend_on_numbers(self) -> bool:
+    def steps_differ(self) -> bool:
         """As for a `Model`."""
-        return self.models[0].sizes_depend_on_numbers
+        return self.models[0].steps_differ
 
     def advance(self) -> None:
         """Counts a training step of each model."""

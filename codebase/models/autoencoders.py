@@ -242,6 +242,11 @@ class StackedAutoencoder(DeepAutoencoder):
         self.__dict__["_counter"] = self.steps_taken
 
     @property
+    def steps_differ(self) -> bool:
+        """Where layers are trained one by one."""
+        return self.pretrain > 0
+
+    @property
     def stage(self) -> int:
         """The pair of layers that the step after `advance` trains; L: all."""
         if not self.pretrain:

@@ -30,6 +30,7 @@ class Abilities:
         reconstructions: an image has a code and is redrawn from it.
         samples: it draws images.
         classifier: it says which label an image has.
+        conditional: it is trained with the label of every image.
     """
 
     pixels: str = "binary"
@@ -37,6 +38,7 @@ class Abilities:
     reconstructions: bool = False
     samples: bool = False
     classifier: bool = False
+    conditional: bool = False
 
 
 class Model(nn.Module, abc.ABC):
@@ -100,8 +102,11 @@ class Model(nn.Module, abc.ABC):
         """
 
     @property
-    def sizes_depend_on_numbers(self) -> bool:
-        """Whether the sizes of a training step's tensors do, so that no step repeats another."""
+    def steps_differ(self) -> bool:
+        """Whether what a training step does depends on numbers, so that no step repeats another.
+
+        The sizes of its tensors may, or which weights are trained.
+        """
         return False
 
     def further(self, x: torch.Tensor, y: torch.Tensor | None) -> dict[str, torch.Tensor]:

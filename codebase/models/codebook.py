@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from codebase.models.distributions import Distribution
+from codebase.models.onehots import one_hot
 
 DECAY = 0.99  # of the averages (van den Oord et al. 2017, appendix)
 SMOOTH = 1e-5  # added to how often an entry was chosen, so that none is divided by nothing
@@ -175,7 +176,7 @@ class CodeSequence(Distribution):
             )
             uniform = torch.rand_like(log_p).clamp_min(torch.finfo(log_p.dtype).tiny)
             drawn = (log_p - torch.log(-torch.log(uniform))).argmax(-1)
-            one_hots[..., place, :] = F.one_hot(drawn, k).to(one_hots)
+            one_hots[..., place, :] = one_hot(drawn, k).to(one_hots)
         return self.entries[one_hots.argmax(-1)].flatten(-2)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
@@ -184,4 +185,4 @@ class CodeSequence(Distribution):
         if self.prior is None:
             return value.new_full(value.shape[:-1], -self.codes * math.log(k))
         chosen = nearest(value.unflatten(-1, (self.codes, -1)), self.entries)
-        return self.prior.log_prob(F.one_hot(chosen, k).to(value))
+        return self.prior.log_prob(one_hot(chosen, k).to(value))

@@ -103,7 +103,7 @@ class TwoLayer(LatentVariableModel):
             x: (B, D).
         """
         kl, rec = self.negative_elbo_terms(x)
-        weight = (self.steps_taken / max(self.warm_up, 1)).clamp(max=1) if self.warm_up else 1
+        weight = ((self.steps_taken + 1) / (self.warm_up + 1)).clamp(max=1)
         return summaries(rec.mean() + weight * kl.mean(), kl, rec)
 
     def further(self, x: torch.Tensor, y: torch.Tensor | None) -> dict[str, torch.Tensor]:

@@ -15,6 +15,14 @@ from codebase.models.distributions import (
 )
 
 
+def one_hot(chosen: torch.Tensor, n: int) -> torch.Tensor:
+    """Which of n each number is, (…) → bool (…, n), without waiting for the device.
+
+    torch.nn.functional.one_hot looks whether a number is too large.
+    """
+    return chosen.unsqueeze(-1) == torch.arange(n, device=chosen.device)
+
+
 class OneHots(Distribution):
     """N independent choices of one in C, as one-hots side by side.
 

@@ -9,6 +9,20 @@ from codebase.models.base import Abilities, LatentVariableModel
 from codebase.models.distributions import Categorical, sample_and_kl
 
 
+def check_labels(x: torch.Tensor, y: torch.Tensor, y_dim: int) -> None:
+    """Raises a ValueError unless y holds a row of Y label probabilities for each image.
+
+    Args:
+        x, y: (B, D) images and their labels.
+        y_dim: Y.
+    """
+    if y.shape != (len(x), y_dim) or not y.is_floating_point():
+        raise ValueError(
+            f"y must be one-hot labels of shape ({len(x)}, {y_dim}), a row of floats for each "
+            f"image; got {str(y.dtype).removeprefix('torch.')} of shape {tuple(y.shape)}"
+        )
+
+
 class SemiSupervisedModel(LatentVariableModel):
     """A latent variable model with a label y beside z, summed out where it is not known.
 
@@ -35,7 +49,7 @@ class SemiSupervisedModel(LatentVariableModel):
         """q(y|x), a `Categorical` over (B, Y)."""
 
     @property
-    def sizes_depend_on_numbers(self) -> bool:
+    def steps_differ(self) -> bool:
         """Where labels are pruned."""
         return self.prune and self.gen_weight != 0
 

@@ -4,13 +4,13 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from codebase.models.base import LatentVariableModel, Loss
 from codebase.models.codebook import Codebook, CodePrior, Codes, CodeSequence
 from codebase.models.distributions import Bernoulli
 from codebase.models.nns.v1 import X_DIM, check, check_size, joint, mlp
 from codebase.models.objectives import summaries
+from codebase.models.onehots import one_hot
 
 COMMITMENT = 0.25  # van den Oord et al.'s
 
@@ -91,7 +91,7 @@ class VQVAE(LatentVariableModel):
         cost = rec + COMMITMENT * (found - entries.detach()).square().sum((-2, -1))
         if not self.book.averaged:
             cost = cost + (found.detach() - entries).square().sum((-2, -1))
-        one_hots = F.one_hot(chosen, self.k).to(found)
+        one_hots = one_hot(chosen, self.k).to(found)
         if self.code_prior is None:
             kl = torch.full_like(rec, self.codes * math.log(self.k))
         else:

@@ -153,7 +153,7 @@ class Run:
             labelled,
             self.device,
             self.writer,
-            "none" if labelled is None else "semisup",
+            _y_status(model, labelled),
             lr=self.settings.lr,
             precision=self.settings.precision,
             graph=bool(self.args.graph),
@@ -261,6 +261,13 @@ class Run:
             "threads": torch.get_num_threads(),
             "runs_at_once": t.models,
         }
+
+
+def _y_status(model, labelled):
+    """Which labels the model is trained with, as `train` calls it."""
+    if model.abilities.conditional:
+        return "fullsup"
+    return "none" if labelled is None else "semisup"
 
 
 def _threads():

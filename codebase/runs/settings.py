@@ -142,7 +142,7 @@ def settings_of(entry: Entry, parser: Parser, args: Namespace) -> Settings:
         with cores.FreeCores() as watched:  # while there is something else to wait for
             dataset = _dataset(args)
         free = watched.count
-    if entry.task == "classifier":
+    if entry.task in ("classifier", "conditional"):
         dataset.need_labels(entry.name)
     if args.without is not None:
         dataset.need_labels("--without")
