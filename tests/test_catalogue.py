@@ -52,9 +52,11 @@ def able(ability):
 
 
 def numbers(model, batch):
-    """What a model says of a minibatch: its bound and its parts, or without one its loss."""
+    """What a model says of a minibatch: its bound, or without one what it redraws, or its loss."""
     if model.abilities.bounds:
         return model.negative_elbo_bound(batch[0])
+    if model.abilities.reconstructions:
+        return (redrawn(model, batch[0]),)
     return (model.loss(*batch)[0],)
 
 
