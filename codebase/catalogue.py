@@ -153,6 +153,49 @@ def _autoencoder(name, line, source, cls, *own, z=10):
     return Entry(name, line, source, model, "reconstruction", 20_000, (dimensions(z), *own))
 
 
+# Flags of models of 100 labels
+LABELLED = (
+    Flag(
+        "n_labels",
+        "labelled images, of every digit as many as that allows; below 10 some have none",
+        type=number(int, 1, 60_000),
+        default=100,
+    ),
+    Flag("label_seed", "draws other labelled images", type=number(int, 0), default=0),
+)
+SEMISUPERVISED = (
+    Flag(
+        "gw",
+        "weight of −ELBO in the loss",
+        type=number(float, 0),
+        default=1.0,
+        names=IN_NAME,
+        written=lambda gw: f"gw={weight(gw)}",
+        aliases=("-gw",),
+        argument="gen_weight",
+    ),
+    Flag(
+        "cw",
+        "weight of the cross-entropy",
+        type=number(float, 0),
+        default=100.0,
+        names=IN_NAME,
+        written=lambda cw: f"cw={weight(cw)}",
+        aliases=("-cw",),
+        argument="class_weight",
+    ),
+    Flag(
+        "labeled_elbo",
+        "1: Kingma's objective, ELBO(x, y) too",
+        type=switch,
+        default=0,
+        argument="labeled_elbo",
+        beyond=True,
+    ),
+    *LABELLED,
+)
+
+
 # Flags of autoencoders
 LAYERS = Flag(
     "layers", "hidden layers on each side", type=number(int, 0, 100), default=2, argument="layers"
@@ -222,6 +265,14 @@ def _layers(name, line, source, cls):
     return Entry(name, line, source, made, "likelihood", 20_000, flags)
 
 
+def _semisupervised(name, line, source, cls, z):
+    """A model of 100 labels with an auxiliary variable."""
+    gw, cw, elbo, *labels = SEMISUPERVISED
+    own = dimensions(z), _whole("a_dim", "dimensions of the auxiliary variable", z)
+    flags = (*own, gw, cw, replace(elbo, default=1, beyond=False), *labels)
+    return Entry(name, line, source, f"codebase.models.{cls}", "classifier", 30_000, flags)
+
+
 def _family(name, line, source, *own, **parts):
     """The VAE with other parts: {axis: name}."""
     flags = (dimensions(10), *own)
@@ -258,43 +309,7 @@ _ENTRIES = (
         "codebase.models.ssvae:SSVAE",
         "classifier",
         30_000,
-        (
-            Flag(
-                "gw",
-                "weight of −ELBO in the loss",
-                type=number(float, 0),
-                default=1.0,
-                names=IN_NAME,
-                written=lambda gw: f"gw={weight(gw)}",
-                aliases=("-gw",),
-                argument="gen_weight",
-            ),
-            Flag(
-                "cw",
-                "weight of the cross-entropy",
-                type=number(float, 0),
-                default=100.0,
-                names=IN_NAME,
-                written=lambda cw: f"cw={weight(cw)}",
-                aliases=("-cw",),
-                argument="class_weight",
-            ),
-            Flag(
-                "labeled_elbo",
-                "1: Kingma's objective, ELBO(x, y) too",
-                type=switch,
-                default=0,
-                argument="labeled_elbo",
-                beyond=True,
-            ),
-            Flag(
-                "n_labels",
-                "labelled images, of every digit as many as that allows; below 10 some have none",
-                type=number(int, 1, 60_000),
-                default=100,
-            ),
-            Flag("label_seed", "draws other labelled images", type=number(int, 0), default=0),
-        ),
+        SEMISUPERVISED,
         "ssvae_gw={gw:g}",
     ),
     # with another prior
@@ -448,6 +463,29 @@ _ENTRIES = (
         "completion",
         20_000,
         (dimensions(20), _whole("seen", "quadrants that are seen", 1, most=3)),
+    ),
+    # semi-supervised
+    Entry(
+        "m1",
+        "a VAE, and a linear classifier of the labelled images' codes (M1)",
+        "Kingma et al. 2014",
+        "codebase.models.m1:M1",
+        "classifier",
+        30_000,
+        (dimensions(50), *LABELLED),
+    ),
+    _semisupervised(
+        "m1m2", "M2 of the codes of a VAE (M1+M2)", "Kingma et al. 2014", "m1:M1M2", 50
+    ),
+    _semisupervised(
+        "adgm",
+        "M2 with an auxiliary variable in its posterior",
+        "Maaløe et al. 2016",
+        "adgm:ADGM",
+        64,
+    ),
+    _semisupervised(
+        "sdgm", "M2 with a second layer of latents", "Maaløe et al. 2016", "sdgm:SDGM", 64
     ),
     # of other pixels
     _family(

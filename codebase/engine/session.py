@@ -15,7 +15,7 @@ from codebase.data.stream import Labelled, Loader, Stream
 from codebase.engine import resume
 from codebase.engine.average import Average
 from codebase.engine.graph import captured
-from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.randomness import random_state, seeded, set_random_state
 from codebase.engine.schedules import Schedule
 from codebase.engine.selection import Selection
 from codebase.engine.step import Moments, Step, Taken
@@ -219,7 +219,7 @@ class Session:
         if broken:
             self._break(iteration - len(rows) + 1 + broken[0], broken[0], rows, drawn)
         if self.semisup and self.model.abilities.classifier:
-            with torch.no_grad():
+            with seeded():  # which may draw
                 right = self.model.label_posterior(x).mode == y
             summaries["class/acc"] = right.float().mean().item()
         log_summaries(self.writer, summaries, iteration)
