@@ -79,7 +79,7 @@ def some_slow(rows, every=4):
 def test_any_two_parts_train_together(parts, digits):
     model = built(parts)
     images, pixels = digits.train_x[:120], model.abilities.pixels
-    model.prepare(as_pixels(images, "grey"))
+    model.prepare(lambda: as_pixels(images, "grey"))
     step = Step(
         model,
         Stream(Batches(images, digits.train_y[:120], 13, seeded_generator(0)), None, "cpu", pixels),

@@ -95,10 +95,13 @@ class Model(nn.Module, abc.ABC):
         """Counts a training step."""
         self.steps_taken.add_(1)
 
-    def prepare(self, images: torch.Tensor) -> None:
-        """Meets the training images, (N, D) grey in [0, 1], once before the first step.
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
+        """Meets the training images once before the first step.
 
         It may set what depends on them, and draw random numbers.
+
+        Args:
+            images: gives them, (N, D) grey in [0, 1]; most models do not ask.
         """
 
     @property

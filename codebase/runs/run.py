@@ -22,7 +22,7 @@ from codebase.engine.selection import Selection
 from codebase.engine.session import Session
 from codebase.errors import UserError
 from codebase.evaluation.bounds import full_bounds
-from codebase.evaluation.numbers import Numbers
+from codebase.evaluation.numbers import Numbers, recorded
 from codebase.files import disk, logs, records
 from codebase.models.base import Model
 from codebase.runs import progress, record
@@ -144,7 +144,7 @@ class Run:
         self.folder.claim()
         self._open_log()
         (x, y), held_out = subsets.training(self.dataset, self.args.without, self.args.validation)
-        model.prepare(grey(x))
+        model.prepare(lambda: grey(x))
         self.selection = self._selection(model, held_out)
         shuffling = seeded_generator(self.settings.seed, self.device)
         return Session(
@@ -236,10 +236,7 @@ class Run:
             "versions": versions(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "training": self._training(),
-            "numbers": {
-                group: {name: {"value": n.value, "se": n.se} for name, n in members.items()}
-                for group, members in numbers.items()
-            },
+            "numbers": {group: recorded(members) for group, members in numbers.items()},
             "seconds": round(time.perf_counter() - self.settings.began, 1),
         }
 

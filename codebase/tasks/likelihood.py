@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from codebase import figures
-from codebase.data import subsets
+from codebase.data import datasets, subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation import bounds
@@ -123,7 +123,7 @@ def draw_figures(run: Run, model: CodingModel) -> None:
 def _draw_figures(run: Run, model: CodingModel) -> None:
     from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
-    others = book.other_datasets(run.dataset.name, run.args.data_dir)
+    others = datasets.others(run.dataset.name, run.args.data_dir)
     able = cast(LatentVariableModel, model)  # or less; its traits say what can be drawn
     study = book.Study(able, run.dataset, run.name, run.settings.seed, others)
     book.draw(study, run.folder.output / "figures")

@@ -66,6 +66,7 @@ def main(words: Sequence[str]) -> None:
     args = parser(what).parse_args(words[1:])
 
     from codebase.engine import cores
+    from codebase.evaluation.numbers import recorded
     from codebase.evaluation.tables import table
     from codebase.files import records
     from codebase.uses.subject import Subject
@@ -85,10 +86,7 @@ def main(words: Sequence[str]) -> None:
         "data": subject.dataset.name,
         "without": subject.without,
         **found.extra,
-        "numbers": {
-            column: {name: {"value": n.value, "se": n.se} for name, n in numbers.items()}
-            for column, numbers in found.columns.items()
-        },
+        "numbers": {column: recorded(numbers) for column, numbers in found.columns.items()},
         "seconds": round(time.perf_counter() - began, 1),
     }
     path = subject.run.folder / f"use-{what}.json"
