@@ -65,6 +65,7 @@ class Session:
         lr: float | Schedule = 1e-3,
         precision: str = "fp32",
         graph: bool = False,
+        fuse: bool = False,
         decay: float = 0,
         selection: Selection | None = None,
         state_path: Path | None = None,
@@ -99,7 +100,7 @@ class Session:
             kept = self._kept()
             self.start, self.company = resume.restore(state_path, self.plain_step, kept)
         self.random = random_state()
-        self.step = captured(self.plain_step) if graph else self.plain_step
+        self.step = captured(self.plain_step, fuse) if graph else self.plain_step
         self._notes: list[tuple[torch.Tensor, torch.Tensor | None]] = []
         disk.make_folder(checkpoints.model_path(self.model.name, 0).parent)
 

@@ -81,6 +81,13 @@ TRAINING = (
         default=1,
         names=NEUTRAL,
     ),
+    Flag(
+        "compile",
+        "1: what is replayed on a CPU is compiled too, by a C++ compiler and in about a minute the "
+        "first time; its numbers differ from the others by rounding",
+        type=switch,
+        default=0,
+    ),
 )
 RUN = _neutral(
     Flag("run", "run id, for replicates", type=number(int, 0, 9999), default=0),

@@ -157,6 +157,7 @@ class Run:
             lr=self.settings.lr,
             precision=self.settings.precision,
             graph=bool(self.args.graph),
+            fuse=bool(self.args.compile),
             decay=self.args.ema,
             selection=self.selection,
             state_path=self.folder.state_path,
