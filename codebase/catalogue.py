@@ -273,6 +273,11 @@ def _semisupervised(name, line, source, cls, z):
     return Entry(name, line, source, f"codebase.models.{cls}", "classifier", 30_000, flags)
 
 
+def _exact(name, line, source, cls, iter_max, *own):
+    """One of models.autoregressive and its neighbours, "module:Class"."""
+    return Entry(name, line, source, f"codebase.models.{cls}", "exact", iter_max, own)
+
+
 def _family(name, line, source, *own, **parts):
     """The VAE with other parts: {axis: name}."""
     flags = (dimensions(10), *own)
@@ -486,6 +491,36 @@ _ENTRIES = (
     ),
     _semisupervised(
         "sdgm", "M2 with a second layer of latents", "Maaløe et al. 2016", "sdgm:SDGM", 64
+    ),
+    # neighbours: pixel after pixel
+    _exact(
+        "made",
+        "a masked MLP that gives each pixel given those before: log p(x) is exact",
+        "Germain et al. 2015",
+        "autoregressive:MADE",
+        20_000,
+        _whole("hidden", "width of the hidden layers", 500),
+        _whole("layers", "hidden layers", 2, most=100),
+    ),
+    _exact(
+        "pixelcnn",
+        "the same by small convolutions that look back only, without a blind spot",
+        "van den Oord et al. 2016",
+        "pixelcnn:PixelCNN",
+        5_000,
+        _whole("channels", "of each of the two stacks", 16, most=1_000),
+        _whole("layers", "of convolutions; layers + 2 rows and columns are seen", 6, most=100),
+    ),
+    _exact(
+        "transformer",
+        "the same by a small transformer over patches of pixels, 2^(patch²) kinds of them",
+        "Vaswani et al. 2017; Chen et al. 2020",
+        "transformer:Transformer",
+        5_000,
+        _whole("width", "of what a place knows", 64),
+        _whole("layers", "of attention", 3, most=100),
+        _whole("heads", "of the attention, which divide the width", 4, most=100),
+        _whole("patch", "side of a patch, which divides 28", 2, most=2),
     ),
     # of other pixels
     _family(

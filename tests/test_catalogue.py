@@ -28,7 +28,8 @@ from codebase.train import loop
 
 quiet = partial(tqdm, disable=True)
 # Of the flags that have them.
-SMALL = {"z": 3, "a_dim": 2, "k": 4, "inner": 2, "active": 2, "pretrain": 2}
+SMALL = {"z": 3, "a_dim": 2, "k": 4, "channels": 4, "width": 8}
+SMALL |= {"inner": 2, "active": 2, "pretrain": 2}
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 PAGE = ROOT / "docs" / "models.md"
 
@@ -90,10 +91,14 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_who_has_no_bound_redraws_or_completes():
-    """So that what follows leaves out nobody else; a completion's bound is of some pixels only."""
+# Whose bound is of some pixels only, or by no posterior, or who has a likelihood, or neither.
+NO_BOUND = "reconstruction", "completion", "exact"
+
+
+def test_who_has_no_bound_is_of_another_task():
+    """So that what follows leaves out nobody else."""
     for name, entry in CATALOGUE.items():
-        has = entry.task not in ("reconstruction", "completion")
+        has = entry.task not in NO_BOUND
         assert built(name).abilities.bounds == has, name
 
 
