@@ -206,6 +206,20 @@ SHARPNESS = Flag(
     default=10.0,
     argument="sharpness",
 )
+CHANNELS = Flag(
+    "channels",
+    "of a PixelCNN as the likelihood",
+    type=number(int, 1, 1_000),
+    default=8,
+    argument="channels",
+)
+LOOKS = Flag(
+    "looks",
+    "layers of a PixelCNN as the likelihood; looks + 2 rows and columns are seen",
+    type=number(int, 1, 100),
+    default=3,
+    argument="looks",
+)
 _LIKELIHOODS = (
     Part(
         "bernoulli",
@@ -240,6 +254,13 @@ _LIKELIHOODS = (
         "256 levels of grey, of a logistic law",
         "Kingma et al. 2016; Salimans et al. 2017",
         "codebase.models.likelihoods:LogisticPixels",
+    ),
+    Part(
+        "pixelcnn",
+        "binary pixels, each given z and those before it",
+        "Chen et al. 2017; Gulrajani et al. 2017",
+        "codebase.models.pixel_by_pixel:PixelCnnPixels",
+        (CHANNELS, LOOKS),
     ),
 )
 

@@ -522,6 +522,14 @@ _ENTRIES = (
         _whole("heads", "of the attention, which divide the width", 4, most=100),
         _whole("patch", "side of a patch, which divides 28", 2, most=2),
     ),
+    # whose pixels depend on each other
+    _family(
+        "pixel-vae",
+        "a VAE whose decoder is a PixelCNN too, with some nats of each latent dimension free",
+        "Gulrajani et al. 2017; Chen et al. 2017",
+        likelihood="pixelcnn",
+        objective="freebits",
+    ),
     # of other pixels
     _family(
         "gaussian",

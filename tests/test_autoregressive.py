@@ -70,7 +70,7 @@ def seeing_itself(model):
     if isinstance(model, MADE):
         model.last.mask = model.last.mask.roll(-1, 0)  # output i sees degrees up to i + 1
     elif isinstance(model, PixelCNN):
-        first = model.layers[0]
+        first = model.stacks.layers[0]
         along = nn.Conv2d(1, 5, (1, 4)).double()
         first.along, first.first = along, True
         first.beside = lambda h, told: first.out(
@@ -150,7 +150,7 @@ def test_the_receptive_field_of_pixelcnn_is_the_rectangle_it_says(layers, place)
 def test_one_stack_of_masked_kernels_would_have_a_blind_spot():
     """So the test above can tell: what the rows above say only along the row itself."""
     model = positive(PixelCNN(channels=2, layers=2, x_dim=144).double())
-    for layer in model.layers:
+    for layer in model.stacks.layers:
         half = layer.sides + 1
         with torch.no_grad():
             layer.upper.weight[..., half:] = 0  # nothing to the right
@@ -241,13 +241,13 @@ def test_made_draws_each_pixel_by_what_all_at_once_would_say(monkeypatch):
 def test_a_row_of_pixelcnn_is_drawn_from_what_all_at_once_would_say():
     model, x = model_of("pixelcnn", 144, 0.2), binary(3, 144).double()
     asked, logits = [], model.logits(x).view(3, 12, 12)
-    beside = model._beside
+    beside = model.stacks.beside
 
     def listening(h, told, row):
         asked.append(beside(h, told, row))
         return asked[-1]
 
-    model._beside = listening
+    model.stacks.beside = listening
     with seeded(3), pytest.MonkeyPatch.context() as patch:
         # Whatever is drawn is what stands there.
         patch.setattr(torch, "bernoulli", lambda p: here.pop(0))

@@ -28,7 +28,7 @@ from codebase.train import loop
 
 quiet = partial(tqdm, disable=True)
 # Of the flags that have them.
-SMALL = {"z": 3, "a_dim": 2, "k": 4, "channels": 4, "width": 8}
+SMALL = {"z": 3, "a_dim": 2, "k": 4, "channels": 4, "width": 8, "looks": 1}
 SMALL |= {"inner": 2, "active": 2, "pretrain": 2}
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 PAGE = ROOT / "docs" / "models.md"

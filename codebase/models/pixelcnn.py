@@ -63,6 +63,80 @@ class Layer(nn.Module):
         return new if self.first else h + new
 
 
+class Stacks(nn.Module):
+    """Layers one behind the other, and a logit for each pixel from what they come to.
+
+    Args:
+        channels: C.
+        layers: how many.
+    Attributes:
+        reach: rows and columns that a pixel is given, layers + 2.
+    """
+
+    def __init__(self, channels: int, layers: int) -> None:
+        check_size("channels", channels)
+        check_size("layers", layers)
+        super().__init__()
+        self.reach = layers - 1 + FIRST
+        self.layers = nn.ModuleList(
+            Layer(1 if i == 0 else channels, channels, 1 if i else FIRST, i == 0)
+            for i in range(layers)
+        )
+        self.last = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, 2 * channels, 1),
+            nn.ReLU(),
+            nn.Conv2d(2 * channels, 1, 1),
+        )
+
+    def forward(self, images: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+        """Logits of pixels given those before them, (B, 1, H, W) → (B, H, W).
+
+        Args:
+            place: (1 or B, C, H, W), is added behind the first layer: what else a pixel is told.
+        """
+        return self.beside(images, self.above(images), place)
+
+    def above(self, v: torch.Tensor) -> list[torch.Tensor]:
+        """What the upper stack tells the other in each layer, [(B, C, H, W)]."""
+        found = []
+        for layer in cast("list[Layer]", self.layers):
+            v, told = layer.above(v)
+            found.append(told)
+        return found
+
+    def beside(
+        self, h: torch.Tensor, told: list[torch.Tensor], place: torch.Tensor
+    ) -> torch.Tensor:
+        """Logits (B, H, W) of rows whose own stack is told so much."""
+        layers = cast("list[Layer]", self.layers)
+        for i, (layer, of_layer) in enumerate(zip(layers, told, strict=True)):
+            h = layer.beside(h, of_layer)
+            if i == 0:
+                h = h + place
+        return self.last(h).squeeze(1).to(place.dtype)
+
+    def draw(
+        self, images: torch.Tensor, row: int, place: torch.Tensor, base: torch.Tensor | None = None
+    ) -> None:
+        """Draws a row of images (B, 1, H, W) in place, given those above it.
+
+        The upper stack is asked once for it, and for no more than it sees.
+
+        Args:
+            place: as for `forward`.
+            base: (B, H, W), is added to the logits.
+        """
+        top = max(row - self.reach, 0)
+        told = [t[:, :, -1:] for t in self.above(images[:, :, top : row + 1])]
+        line, own = images[:, :, row : row + 1], place[:, :, row : row + 1]
+        for column in range(images.shape[-1]):
+            logits = self.beside(line, told, own)[..., column]
+            if base is not None:
+                logits = logits + base[:, row : row + 1, column]
+            line[:, 0, :, column] = torch.bernoulli(torch.sigmoid(logits))
+
+
 class PixelCNN(Autoregressive):
     """x_i ~ Bernoulli(logits_i(x_<i)), pixels row by row, by two stacks of convolutions.
 
@@ -76,8 +150,6 @@ class PixelCNN(Autoregressive):
         channels: C, of each stack.
         layers: how many there are; reach = layers + 2.
         x_dim: D, a square.
-    Attributes:
-        reach: rows and columns that are seen.
     Raises:
         ValueError: a size < 1, or images that are not square.
     """
@@ -85,61 +157,26 @@ class PixelCNN(Autoregressive):
     def __init__(
         self, name: str = "pixelcnn", channels: int = 16, layers: int = 6, x_dim: int = X_DIM
     ) -> None:
-        check_size("channels", channels)
-        check_size("layers", layers)
         super().__init__(name)
         self.side = self.parts = side_of(x_dim)
-        self.x_dim, self.reach = x_dim, layers - 1 + FIRST
-        self.layers = nn.ModuleList(
-            Layer(1 if i == 0 else channels, channels, 1 if i else FIRST, i == 0)
-            for i in range(layers)
-        )
+        self.x_dim, self.stacks = x_dim, Stacks(channels, layers)
         self.place = nn.Parameter(torch.zeros(channels, self.side, self.side))
-        self.last = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(channels, 2 * channels, 1),
-            nn.ReLU(),
-            nn.Conv2d(2 * channels, 1, 1),
-        )
+
+    @property
+    def reach(self) -> int:
+        """Rows and columns that are seen."""
+        return self.stacks.reach
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Of each pixel given those before it, (B, D) → (B, D)."""
         check("x", x, self.x_dim)
         images = x.reshape(-1, 1, self.side, self.side)
-        return self._beside(images, self._above(images), 0).flatten(1)
+        return self.stacks(images, self.place.unsqueeze(0)).flatten(1)
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         return ut.log_bernoulli_with_logits(x, self.logits(x))
 
     def drawer(self, x: torch.Tensor) -> Callable[[int], None]:
-        """Draws a row; the upper stack is asked once for it, and for no more than it sees."""
+        """Draws a row, see `Stacks.draw`."""
         images = x.view(-1, 1, self.side, self.side)
-
-        def draw(row: int) -> None:
-            top = max(row - self.reach, 0)
-            told = [t[:, :, -1:] for t in self._above(images[:, :, top : row + 1])]
-            line = images[:, :, row : row + 1]
-            for column in range(self.side):
-                logits = self._beside(line, told, row)[..., column]
-                line[:, 0, :, column] = torch.bernoulli(torch.sigmoid(logits))
-
-        return draw
-
-    def _above(self, v):
-        """What the upper stack tells the other in each layer, [(B, C, H, W)]."""
-        found = []
-        for layer in cast("list[Layer]", self.layers):
-            v, told = layer.above(v)
-            found.append(told)
-        return found
-
-    def _beside(self, h, told, row):
-        """Logits (B, H, W) of rows from `row` on."""
-        place = self.place[:, row : row + h.shape[2]]
-        for i, (layer, of_layer) in enumerate(
-            zip(cast("list[Layer]", self.layers), told, strict=True)
-        ):
-            h = layer.beside(h, of_layer)
-            if i == 0:
-                h = h + place
-        return self.last(h).squeeze(1).to(self.place.dtype)
+        return lambda row: self.stacks.draw(images, row, self.place.unsqueeze(0))
