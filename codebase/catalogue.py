@@ -36,6 +36,7 @@ class Entry:
         parts: of a model that is put together from parts (see `axes`), {axis: its own} where that
             is not the VAE's; None: of one that is not. With other parts than these, the
             assignment's two are models of the family too.
+        lr: Adam's learning rate.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     own: tuple[Flag, ...]
     reference: str = ""
     parts: Mapping[str, str] | None = None
+    lr: float = 1e-3
 
     @property
     def flags(self) -> tuple[Flag, ...]:
@@ -448,6 +450,22 @@ _ENTRIES = (
         "completion",
         20_000,
         (dimensions(20), _whole("seen", "quadrants that are seen", 1, most=3)),
+    ),
+    # adversarial
+    Entry(
+        "gan",
+        "a generator of images against a discriminator: samples, but neither density nor codes",
+        "Goodfellow et al. 2014",
+        "codebase.models.gan:GAN",
+        "adversarial",
+        20_000,
+        (
+            dimensions(64),
+            _one_of("game", "what the generator minimizes", "non-saturating", "minimax"),
+            _one_of("net", "of both players", "mlp", "conv"),
+            replace(axes.HIDDEN, default=512),
+        ),
+        lr=2e-4,
     ),
     # of other pixels
     _family(

@@ -90,10 +90,13 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_who_has_no_bound_redraws_or_completes():
-    """So that what follows leaves out nobody else; a completion's bound is of some pixels only."""
+def test_who_has_no_bound_redraws_completes_or_plays():
+    """So that what follows leaves out nobody else; a completion's bound is of some pixels only.
+
+    And a game of two networks has no density.
+    """
     for name, entry in CATALOGUE.items():
-        has = entry.task not in ("reconstruction", "completion")
+        has = entry.task not in ("reconstruction", "completion", "adversarial")
         assert built(name).abilities.bounds == has, name
 
 
