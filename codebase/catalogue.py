@@ -463,7 +463,14 @@ _ENTRIES = (
             dimensions(64),
             _one_of("game", "what the generator minimizes", "non-saturating", "minimax"),
             _one_of("net", "of both players", "mlp", "conv"),
-            replace(axes.HIDDEN, default=512),
+            axes.HIDDEN,
+            Flag(
+                "dropout",
+                "share of the discriminator's hidden units that are 0 in training",
+                type=number(float, 0, 0.99),
+                default=0.3,
+                argument="dropout",
+            ),
         ),
         lr=2e-4,
     ),
@@ -574,6 +581,19 @@ _ENTRIES = (
     ),
     _family(
         "factor", "FactorVAE: the same by a discriminator", "Kim & Mnih 2018", objective="factor"
+    ),
+    # with an objective that looks at more than pixels
+    _family(
+        "dfc",
+        "a VAE whose reconstructions are compared by a classifier's features",
+        "Hou et al. 2017",
+        objective="dfc",
+    ),
+    _family(
+        "ms-ssim",
+        "a VAE whose reconstructions are compared by multi-scale structural similarity",
+        "Snell et al. 2017",
+        objective="ms-ssim",
     ),
     # with other networks
     _family("conv", "a VAE with convolutions", "", net="conv"),

@@ -155,7 +155,9 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(options, said):
 def test_what_the_discriminator_says_is_of_images_one_by_one(digits):
     torch.manual_seed(0)
     model, x = GAN(z_dim=3, hidden=8), grey(digits.test_x)
-    found = task.game(model, x)
+    found = task.game(model, x)  # with all of the discriminator's units, as the mutant has not
+    assert model.training
+    model.eval()
     with seeded():
         drawn = model.sample_x(len(x))
         d = [model.discriminator(t).sigmoid().double() for t in (x, drawn)]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from codebase.models.nns.parts import sides_of
 
 SLOPE = 0.2  # of the leaky ReLUs below 0
-CHANNELS = 32  # of the convolution next to the pixels; the other one has twice as many
+CHANNELS = 16  # of the convolution next to the pixels; the other one has twice as many
 GAMES = "non-saturating", "minimax"
 NETS = "mlp", "conv"
 
@@ -53,28 +53,24 @@ def generator(net: str, z_dim: int, x_dim: int, hidden: int) -> nn.Sequential:
         ValueError: convolutions, and the images are not square with sides that 4 divides.
     """
     if net == "mlp":
-        return _mlp(z_dim, hidden, x_dim, nn.ReLU)
+        return nn.Sequential(
+            nn.Linear(z_dim, hidden),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden, x_dim),
+        )
     side = _quarter(x_dim)
     return nn.Sequential(
         nn.Linear(z_dim, hidden),
-        nn.ReLU(),
+        nn.LeakyReLU(SLOPE),
         nn.Linear(hidden, 2 * CHANNELS * side * side),
-        nn.ReLU(),
+        nn.LeakyReLU(SLOPE),
         nn.Unflatten(-1, (2 * CHANNELS, side, side)),
         nn.ConvTranspose2d(2 * CHANNELS, CHANNELS, 4, stride=2, padding=1),
-        nn.ReLU(),
+        nn.LeakyReLU(SLOPE),
         nn.ConvTranspose2d(CHANNELS, 1, 4, stride=2, padding=1),
         nn.Flatten(),
-    )
-
-
-def _mlp(inputs, hidden, outputs, activation):
-    return nn.Sequential(
-        nn.Linear(inputs, hidden),
-        activation(),
-        nn.Linear(hidden, hidden),
-        activation(),
-        nn.Linear(hidden, outputs),
     )
 
 
@@ -92,36 +88,39 @@ class Discriminator(nn.Module):
         net: "mlp": two hidden layers; "conv": two convolutions of stride 2 and a hidden layer.
         x_dim: D.
         hidden: width of the hidden layers.
+        dropout: share of every hidden layer's units that are 0 in training, so that it does not
+            leave the generator behind.
     Raises:
         ValueError: as for `generator`.
     """
 
-    def __init__(self, net: str, x_dim: int, hidden: int) -> None:
+    def __init__(self, net: str, x_dim: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
 
-        def leaky() -> nn.Module:
-            return nn.LeakyReLU(SLOPE)
+        def behind() -> list[nn.Module]:
+            return [nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
 
         if net == "mlp":
-            layers = _mlp(x_dim, hidden, 1, leaky)
-            self.below, self.above = layers[:-1], layers[-1:]
-            return
-        side = _quarter(x_dim)
-        self.below = nn.Sequential(
-            nn.Unflatten(-1, (1, 4 * side, 4 * side)),
-            nn.Conv2d(1, CHANNELS, 4, stride=2, padding=1),
-            leaky(),
-            nn.Conv2d(CHANNELS, 2 * CHANNELS, 4, stride=2, padding=1),
-            leaky(),
-            nn.Flatten(),
-            nn.Linear(2 * CHANNELS * side * side, hidden),
-            leaky(),
-        )
-        self.above = nn.Sequential(nn.Linear(hidden, 1))
+            first, inputs = [nn.Linear(x_dim, hidden), *behind()], hidden
+        else:
+            side = _quarter(x_dim)
+            first, inputs = (
+                [
+                    nn.Unflatten(-1, (1, 4 * side, 4 * side)),
+                    nn.Conv2d(1, CHANNELS, 4, stride=2, padding=1),
+                    *behind(),
+                    nn.Conv2d(CHANNELS, 2 * CHANNELS, 4, stride=2, padding=1),
+                    *behind(),
+                    nn.Flatten(),
+                ],
+                2 * CHANNELS * side * side,
+            )
+        self.below = nn.Sequential(*first, nn.Linear(inputs, hidden), nn.LeakyReLU(SLOPE))
+        self.above = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, 1))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Its last hidden layer, (N, D) → (N, H)."""
-        return self.below(x)
+        """Its last hidden layer, of images in [0, 1], (N, D) → (N, H)."""
+        return self.below(2 * x - 1).to(x.dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.above(self.below(x)).squeeze(-1).to(x.dtype)
+        return self.above(self.features(x)).squeeze(-1).to(x.dtype)

@@ -27,10 +27,11 @@ class GAN(Model):
         game: "non-saturating" or "minimax".
         net: of both, "mlp" or "conv".
         hidden: width of their hidden layers.
+        dropout: see `adversarial.Discriminator`.
         x_dim: D.
     Raises:
-        ValueError: a size < 1, no such game or networks, or convolutions and images whose sides 4
-            does not divide.
+        ValueError: a size < 1, a dropout outside of [0, 1], no such game or networks, or
+            convolutions and images whose sides 4 does not divide.
     """
 
     abilities = Abilities("grey", samples=True)
@@ -42,7 +43,8 @@ class GAN(Model):
         z_dim: int = 64,
         game: str = "non-saturating",
         net: str = "mlp",
-        hidden: int = 512,
+        hidden: int = 300,
+        dropout: float = 0.3,
         x_dim: int = X_DIM,
     ) -> None:
         check_size("z_dim", z_dim)
@@ -51,7 +53,7 @@ class GAN(Model):
         super().__init__(name)
         self.z_dim, self.x_dim, self.game = z_dim, x_dim, game
         self.generator = adversarial.generator(net, z_dim, x_dim, hidden)
-        self.discriminator = adversarial.Discriminator(net, x_dim, hidden)
+        self.discriminator = adversarial.Discriminator(net, x_dim, hidden, dropout)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
         return {
@@ -78,7 +80,7 @@ class GAN(Model):
             return loss, {"gan/generator": loss}
         with torch.no_grad():
             drawn = self.draw(z)
-        of_real, of_drawn = self.discriminator(x), self.discriminator(drawn)
+        of_real, of_drawn = self.discriminator(torch.cat([x, drawn])).split(len(x))
         loss = adversarial.discriminator_loss(of_real, of_drawn)
         says = {"gan/d_real": of_real.sigmoid().mean(), "gan/d_drawn": of_drawn.sigmoid().mean()}
         return loss, {"gan/discriminator": loss} | says

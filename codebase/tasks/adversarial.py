@@ -84,10 +84,13 @@ def game(model: GAN, x: torch.Tensor, drawn: torch.Tensor | None = None) -> Numb
         {"value", "D of test images", "D of samples", "right", "variety": Number}.
     """
     drawn = draw(model, len(x)) if drawn is None else drawn
+    training = model.training
+    model.eval()  # or units would be left out
     real, fake = (
         torch.cat([model.discriminator(part) for part in t.split(CHUNK)]).double().cpu()
         for t in (x, drawn)
     )
+    model.train(training)
     log_sigmoid = torch.nn.functional.logsigmoid
     found = {
         "value": log_sigmoid(real) + log_sigmoid(-fake),
