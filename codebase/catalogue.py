@@ -474,6 +474,27 @@ _ENTRIES = (
         ),
         lr=2e-4,
     ),
+    Entry(
+        "vae-gan",
+        "a VAE whose reconstructions are compared by what a discriminator sees of them",
+        "Larsen et al. 2016",
+        "codebase.models.vaegan:VAEGAN",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            Flag(
+                "gamma",
+                "weight of the reconstruction beside the game, in the generator's loss",
+                type=number(float, 0),
+                default=0.1,
+                argument="gamma",
+            ),
+            _one_of("net", "of all three players", "mlp", "conv"),
+            axes.HIDDEN,
+        ),
+        lr=2e-4,
+    ),
     # of other pixels
     _family(
         "gaussian",

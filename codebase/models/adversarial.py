@@ -39,7 +39,7 @@ def check_game(game: str, net: str) -> None:
     """Raises a ValueError unless there are such a game and such networks."""
     if game not in GAMES or net not in NETS:
         raise ValueError(
-            f"game is {' or '.join(GAMES)} and net {' or '.join(NETS)}, got {game!r} and {net!r}"
+            f"game is {' or '.join(GAMES)} , net {' or '.join(NETS)}, got {game!r} and {net!r}"
         )
 
 
