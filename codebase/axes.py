@@ -387,6 +387,20 @@ FACTOR = Flag(
     default=10.0,
     argument="gamma",
 )
+DFC = Flag(
+    "dfc_gamma",
+    "weight of the distance in a classifier's features beside kl",
+    type=number(float, 0),
+    default=500.0,
+    argument="gamma",
+)
+SSIM = Flag(
+    "ssim_gamma",
+    "weight of 1 − MS-SSIM beside kl",
+    type=number(float, 0),
+    default=300.0,
+    argument="gamma",
+)
 _OBJECTIVES = (
     Part("elbo", "rec + β·kl", "Higgins et al. 2017", "codebase.models.objectives:Elbo", (BETA,)),
     Part(
@@ -506,6 +520,22 @@ _OBJECTIVES = (
         "Kim & Mnih 2018",
         "codebase.models.disentangling:Factor",
         (FACTOR,),
+    ),
+    Part(
+        "dfc",
+        "kl and the distance in a classifier's features",
+        "Hou et al. 2017",
+        "codebase.models.perceptual:Dfc",
+        (DFC,),
+        needs={"likelihood": UNSCALED},
+    ),
+    Part(
+        "ms-ssim",
+        "kl and 1 − MS-SSIM",
+        "Snell et al. 2017",
+        "codebase.models.perceptual:MsSsim",
+        (SSIM,),
+        needs={"likelihood": UNSCALED},
     ),
 )
 

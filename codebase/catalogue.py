@@ -36,6 +36,7 @@ class Entry:
         parts: of a model that is put together from parts (see `axes`), {axis: its own} where that
             is not the VAE's; None: of one that is not. With other parts than these, the
             assignment's two are models of the family too.
+        lr: Adam's learning rate.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     own: tuple[Flag, ...]
     reference: str = ""
     parts: Mapping[str, str] | None = None
+    lr: float = 1e-3
 
     @property
     def flags(self) -> tuple[Flag, ...]:
@@ -530,6 +532,50 @@ _ENTRIES = (
         likelihood="pixelcnn",
         objective="freebits",
     ),
+    # adversarial
+    Entry(
+        "gan",
+        "a generator of images against a discriminator: samples, but neither density nor codes",
+        "Goodfellow et al. 2014",
+        "codebase.models.gan:GAN",
+        "adversarial",
+        20_000,
+        (
+            dimensions(64),
+            _one_of("game", "what the generator minimizes", "non-saturating", "minimax"),
+            _one_of("net", "of both players", "mlp", "conv"),
+            axes.HIDDEN,
+            Flag(
+                "dropout",
+                "share of the discriminator's hidden units that are 0 in training",
+                type=number(float, 0, 0.99),
+                default=0.3,
+                argument="dropout",
+            ),
+        ),
+        lr=2e-4,
+    ),
+    Entry(
+        "vae-gan",
+        "a VAE whose reconstructions are compared by what a discriminator sees of them",
+        "Larsen et al. 2016",
+        "codebase.models.vaegan:VAEGAN",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            Flag(
+                "gamma",
+                "weight of the reconstruction beside the game, in the generator's loss",
+                type=number(float, 0),
+                default=0.1,
+                argument="gamma",
+            ),
+            _one_of("net", "of all three players", "mlp", "conv"),
+            axes.HIDDEN,
+        ),
+        lr=2e-4,
+    ),
     # of other pixels
     _family(
         "gaussian",
@@ -637,6 +683,19 @@ _ENTRIES = (
     ),
     _family(
         "factor", "FactorVAE: the same by a discriminator", "Kim & Mnih 2018", objective="factor"
+    ),
+    # with an objective that looks at more than pixels
+    _family(
+        "dfc",
+        "a VAE whose reconstructions are compared by a classifier's features",
+        "Hou et al. 2017",
+        objective="dfc",
+    ),
+    _family(
+        "ms-ssim",
+        "a VAE whose reconstructions are compared by multi-scale structural similarity",
+        "Snell et al. 2017",
+        objective="ms-ssim",
     ),
     # with other networks
     _family("conv", "a VAE with convolutions", "", net="conv"),

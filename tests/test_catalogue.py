@@ -91,8 +91,8 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-# Whose bound is of some pixels only, or by no posterior, or who has a likelihood, or neither.
-NO_BOUND = "reconstruction", "completion", "exact"
+# Whose bound is of some pixels only, or by no posterior, or who has a likelihood, or is a game.
+NO_BOUND = "reconstruction", "completion", "exact", "adversarial"
 
 
 def test_who_has_no_bound_is_of_another_task():

@@ -17,6 +17,7 @@ from codebase.catalogue import CATALOGUE
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.errors import UserError
+from codebase.evaluation import features
 from codebase.evaluation.codes import codes, redrawn
 from codebase.models.autoencoders import squared_error
 from codebase.models.noise import Noise
@@ -276,7 +277,9 @@ def test_where_there_is_no_encoder_nothing_is_trained(few, here):
 
 
 @pytest.mark.parametrize("name", ["ae", "vae"])
-def test_each_use_of_a_finished_run(name, here, capsys):
+def test_each_use_of_a_finished_run(name, here, capsys, monkeypatch):
+    monkeypatch.setattr(features, "EPOCHS", 0)
+    monkeypatch.setattr(features, "LEAST", 5)
     words = ["--dataset", "digits", "--iter_max", "2", "--threads", "1", "--z", "3"]
     command.main(name, words=[*words, "--without", "4"], prog="run.py")
     (folder,) = (here / "checkpoints").iterdir()

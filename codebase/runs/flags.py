@@ -239,8 +239,9 @@ def parser_of(
     p.add(entry.own, "model")
     if axes:
         p.add((flag for flag in entry.flags if flag not in entry.own), "parts")
-    iter_max, *training = TRAINING
-    p.add([replace(iter_max, default=entry.iter_max), *training], "training")
+    own = {"iter_max": entry.iter_max, "lr": entry.lr}
+    training = [replace(f, default=own.get(f.name, f.default)) for f in TRAINING]
+    p.add(training, "training")
     p.add(RUN, "run")
     p.add(DATA, "data")
     if entry.task in EVALUATION:

@@ -21,6 +21,7 @@ from codebase.engine.selection import NAME as BEST
 from codebase.engine.selection import Selection
 from codebase.engine.session import Session
 from codebase.errors import UserError
+from codebase.evaluation import features
 from codebase.evaluation.bounds import full_bounds
 from codebase.evaluation.numbers import Numbers, recorded
 from codebase.files import disk, logs, records
@@ -145,6 +146,7 @@ class Run:
         self._open_log()
         (x, y), held_out = subsets.training(self.dataset, self.args.without, self.args.validation)
         model.prepare(lambda: grey(x))
+        features.give(model.modules(), self.dataset)
         self.selection = self._selection(model, held_out)
         shuffling = seeded_generator(self.settings.seed, self.device)
         return Session(
