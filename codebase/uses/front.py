@@ -28,6 +28,7 @@ USES: dict[str, tuple[str, tuple[Flag, ...]]] = {
     "anomaly": ("images of a digit left out of training, and of other data, as outliers", ()),
     "denoise": ("noise taken away, beside median and Wiener filters", (NOISE, RATE)),
     "compress": ("bits per image, beside zlib and PNG on the same pixels", ()),
+    "disentangle": ("whether factors have dimensions of their own, of a run on sprites", ()),
     "labels": ("a classifier of 100 and 1,000 labels on the encoder", (SEEDS, STEPS)),
 }
 
