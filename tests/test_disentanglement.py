@@ -153,6 +153,15 @@ def test_dimensions_that_say_nothing_have_no_vote(factors):
     assert de.factor_vae(dead, factors) == (de.factor_vae(dead, factors)[1],) * 2
 
 
+def test_traces_of_factors_in_dimensions_that_say_nothing_do_not_count(factors):
+    """A histogram sees them, whatever their size."""
+    codes = np.hstack([standard(factors), 1e-3 * standard(factors)])
+    assert values(codes, factors)["MIG"] == pytest.approx(1, abs=0.02)
+    assert de.mig(codes, factors) < 0.1  # the mutant: of all dimensions
+    small = values(1e-3 * standard(factors), factors)  # where all are small, they do
+    assert small["MIG"] == pytest.approx(1, abs=0.02)
+
+
 def test_constant_dimensions_and_lone_ones_are_scored(factors):
     codes = np.zeros((len(factors), 1))
     found = values(codes, factors)
@@ -207,7 +216,7 @@ def test_it_is_a_use_of_a_finished_run(here, monkeypatch, capsys):
     assert record["data"] == "sprites"
     out = capsys.readouterr().out
     assert "150 test images, 1 at best" in out
-    assert de.NOTES[0] in out
+    assert de.NOTES[1] in out
 
 
 def test_other_data_are_refused(digits, here):

@@ -18,6 +18,7 @@ TREES, DEPTH, LEAF = 10, 12, 5  # of a forest; its trees' depth, images in a lea
 BATCH, VOTES = 64, 5_000  # images with one factor fixed; such batches, as many again to learn from
 # How the scores were come by, for whoever compares them.
 NOTES = (
+    f"of the dimensions whose means vary by more than {ACTIVE:g}, where there are such",
     f"MIG by {BINS}-bin histograms of the posterior means, not by an integral over q(z|x)",
     f"DCI by random forests of {TREES} trees, on half of the images; informativeness: how often "
     "they name the other half's factors rightly",
@@ -29,6 +30,9 @@ NOTES = (
 def scores(codes: np.ndarray, factors: np.ndarray, ordered: Sequence[bool]) -> Numbers:
     """{name: Number} of the four, DCI's three apart, and what `factor_vae` has for a guess.
 
+    Of the dimensions that say anything of an image (see `collapse.active`), if any do: histograms
+    and trees would find the traces in the means of others, which the posterior's noise drowns.
+
     Args:
         codes, factors: (N, Z) and (N, F).
         ordered: of each factor, whether its values have an order.
@@ -36,6 +40,8 @@ def scores(codes: np.ndarray, factors: np.ndarray, ordered: Sequence[bool]) -> N
         UserError: fewer than 100 images, a factor that never changes, or codes that are not finite.
     """
     codes, factors = _checked(codes, factors)
+    awake = codes.var(0) > ACTIVE
+    codes = codes[:, awake] if awake.any() else codes
     parts = dci(codes, factors)
     votes, guess = factor_vae(codes, factors)
     return {

@@ -163,8 +163,8 @@ EVALUATION = {
     "likelihood": (
         Flag(
             "eval_iw",
-            "also the IWAE bound with so many samples on all test images; 0: not (5,000 take "
-            "minutes)",
+            "also the IWAE bound with so many samples on all test images; 0: not; from 5,000 on, "
+            "which take minutes, with a hundredth and a tenth of them too",
             type=number(int, 0, 1_000_000),
             default=0,
             names=NEUTRAL,

@@ -56,7 +56,9 @@ def _draw(subject, x, z, says, path):
     with style.styled():
         fig = style.figure(0.75 + 0.265 * len(order))
         ax = fig.subplots()
-        style.digits(ax, images, COLUMNS, [f"{i + 0.0:+.1f}" for i in steps.tolist()], names)
+        style.digits(
+            ax, images, COLUMNS, [f"{round(i, 1) + 0:+.1f}" for i in steps.tolist()], names
+        )
         ax.set_xlabel("value, in standard deviations of the codes")
         fig.suptitle("One dimension at a time\nleft: the factor it says most of, in nats")
         style.save(fig, path.parent, path.stem, kinds=["png"])
