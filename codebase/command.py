@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from codebase import home, screen
-from codebase.catalogue import CATALOGUE, entry_of
+from codebase.catalogue import CATALOGUE, PRESETS, Preset, entry_of
 from codebase.errors import UserError
 from codebase.runs import gap, ranks
 from codebase.runs.flags import complain, parser_of
@@ -19,6 +19,7 @@ def main(
     description: str | None = None,
     words: Sequence[str] | None = None,
     prog: str | None = None,
+    preset: Preset | None = None,
 ) -> None:
     """Does what the flags say with a model of the catalogue.
 
@@ -27,10 +28,12 @@ def main(
         description: what --help says first; by default the catalogue's line.
         words: the flags; by default the command line's.
         prog: what --help calls the program, if it is one for every model and every part.
+        preset: of that model, whose values are the defaults.
     """
     with said_in_one_line():
         entry = entry_of(name)
         parser = parser_of(entry, description, prog, axes=prog is not None)
+        parser.set_defaults(**(preset.values if preset else {}))
         args = parser.parse_args(words)
         entry.check(vars(args))
 
@@ -40,6 +43,10 @@ def main(
 
         settings = settings_of(entry, parser, args)
         task = importlib.import_module(f"codebase.tasks.{entry.task}")
+        if preset:
+            from codebase.runs import forecast
+
+            forecast.say(preset.name, settings)
         if args.runs:
             replicate(settings, task)
         else:
@@ -47,7 +54,7 @@ def main(
 
 
 def named(words: Sequence[str]) -> None:
-    """`run.py NAME …`: the model that the first word names, with --list all of them, gap or use.
+    """`run.py NAME …`: the model or preset that the first word names; --list, gap or use.
 
     Args:
         words: of the command line, without the script.
@@ -57,6 +64,7 @@ def named(words: Sequence[str]) -> None:
             print(listed())
         elif not words or words[0].startswith("-"):
             print("usage: run.py NAME [flags]; run.py NAME --help lists them")
+            print("       run.py PRESET [flags]  a long recipe: a model with other defaults")
             print("       run.py gap RUN  what a finished run's bound lacks to log p(x), and why")
             print("       run.py use WHAT RUN  what a finished run is good for:")
             print(uses.listed())
@@ -65,15 +73,24 @@ def named(words: Sequence[str]) -> None:
             gap.main(words[1:])
         elif words[0] == "use":
             uses.main(words[1:])
-        else:
+        elif words[0] not in PRESETS:
             entry_of(words[0])
     if words and words[0] in CATALOGUE:
         main(words[0], words=words[1:], prog=f"run.py {words[0]}")
+    elif words and words[0] in PRESETS:
+        preset = PRESETS[words[0]]
+        line = f"{preset.name}: {preset.line}; {preset.entry} with other defaults."
+        main(preset.entry, line, words[1:], f"run.py {preset.name}", preset)
 
 
 def listed() -> str:
-    """The catalogue as text: name, line, source."""
-    rows = [(entry.name, entry.line, entry.source) for entry in CATALOGUE.values()]
+    """The catalogue as text: name, line, source; below it the presets: name, line, model."""
+    models = [(entry.name, entry.line, entry.source) for entry in CATALOGUE.values()]
+    presets = [(p.name, p.line, f"run.py {p.entry}") for p in PRESETS.values()]
+    return f"{_aligned(models)}\n\npresets, long recipes:\n{_aligned(presets)}"
+
+
+def _aligned(rows):
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "   ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows

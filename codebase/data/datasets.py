@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from codebase.data import idx, known, places
+from codebase.data import idx, known, places, sprites
 from codebase.data.idx import IDX_FILES
 from codebase.data.places import TORCHVISION as TORCHVISION
 from codebase.errors import UserError
@@ -61,13 +61,15 @@ def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
     Args:
         name: "mnist", "fashion", "kmnist" (four files each, used from data_dir or downloaded into
             it), "custom" (one's own in such files, the labels' may be missing), "digits" (comes
-            with scikit-learn) or "auto".
+            with scikit-learn), "sprites" (see `sprites`; labels are shapes) or "auto".
         data_dir: holds the files, in torchvision's layout or flat (see `places`).
     Raises:
         UserError: the files are missing and cannot be downloaded, or are not what they should be.
     """
     if name == "digits":
         return _digits()
+    if name == "sprites":
+        return Dataset(name, *sprites.tensors())
     data_dir = Path(data_dir)
     if name == "custom":
         return _custom(data_dir)

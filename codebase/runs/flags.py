@@ -145,9 +145,10 @@ DATA = (
     Flag(
         "dataset",
         "auto: MNIST if it is on disk or can be downloaded, else the small digits that come with "
-        "scikit-learn; custom: images of your own, in files like MNIST's",
+        "scikit-learn; sprites: made by a program, of known factors; custom: your own images, in "
+        "files like MNIST's",
         default="auto",
-        choices=("auto", "mnist", "fashion", "kmnist", "digits", "custom"),
+        choices=("auto", "mnist", "fashion", "kmnist", "digits", "sprites", "custom"),
         names=NEUTRAL,  # what "auto" comes to is recorded in its place, as "data"
     ),
     Flag(
@@ -169,8 +170,8 @@ EVALUATION = {
     "likelihood": (
         Flag(
             "eval_iw",
-            "also the IWAE bound with so many samples on all test images; 0: not (5,000 take "
-            "minutes)",
+            "also the IWAE bound with so many samples on all test images; 0: not; from 5,000 on, "
+            "which take minutes, with a hundredth and a tenth of them too",
             type=number(int, 0, 1_000_000),
             default=0,
             names=NEUTRAL,

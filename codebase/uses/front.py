@@ -33,6 +33,7 @@ USES: dict[str, tuple[str, tuple[Flag, ...]]] = {
         "how like the data its samples are, beside how like them other data is",
         (SAMPLES,),
     ),
+    "disentangle": ("whether factors have dimensions of their own, of a run on sprites", ()),
     "labels": ("a classifier of 100 and 1,000 labels on the encoder", (SEEDS, STEPS)),
 }
 
