@@ -22,6 +22,9 @@ from codebase.engine.session import Session
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
 from codebase.evaluation.codes import redrawn
+from codebase.figures.book import applicable, render
+from codebase.figures.study import Study
+from codebase.figures.style import styled
 from codebase.files import checkpoints, records
 from codebase.runs.saved import open_run
 from codebase.train import loop
@@ -344,6 +347,18 @@ def test_the_page_s_tables_are_the_catalogue_s_and_what_was_measured():
         assert f"| `{entry.name}` | {entry.line} | {entry.source} |" in text
 
 
+@EVERY
+def test_figures_know_what_applies(name, digits):
+    """And what samples there are, are drawn."""
+    study = Study(built(name), digits, name)
+    wanted = applicable(study)
+    assert ("samples" in wanted) == study.abilities.samples
+    if "samples" in wanted:
+        with styled():
+            figure, _ = render("samples", study)
+        assert figure.axes
+
+
 def test_a_model_is_added_as_the_page_says(tmp_path):
     """Its three blocks put where they say, in a copy of the project: it trains, its tests pass."""
     project = tmp_path / "project"
@@ -357,7 +372,7 @@ def test_a_model_is_added_as_the_page_says(tmp_path):
     assert [path for path, *_ in blocks] == [
         "codebase/models/laplace.py",
         "codebase/axes.py",
-        "codebase/catalogue.py",
+        "codebase/catalogue/family.py",
         "tests/test_laplace.py",
     ]
     for path, of, code in blocks:
