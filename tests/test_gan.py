@@ -11,7 +11,7 @@ from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.numbers import Number
 from codebase.files import logs
-from codebase.models.adversarial import discriminator_loss, generator_loss
+from codebase.models.adversarial import BatchNorm, discriminator_loss, generator_loss
 from codebase.models.gan import GAN
 from codebase.tasks import adversarial as task
 
@@ -124,6 +124,38 @@ def test_a_generator_s_step_makes_its_images_likelier_to_the_discriminator(net):
         model.loss(torch.rand(50, 64), player="generator")[0].backward()
         optimizer.step()
     assert model.discriminator(model.draw(z)).mean() > before
+
+
+@pytest.mark.parametrize("net", ["mlp", "conv"])
+def test_looking_at_a_model_in_training_leaves_it_as_it_was(net, digits):
+    """The mutant that draws as in training moves the averages and draws others in other company."""
+    model = GAN(z_dim=3, net=net, hidden=8)
+    for _ in range(3):
+        model.loss(torch.rand(9, 784))
+    before = {key: t.clone() for key, t in model.state_dict().items()}
+    task.game(model, grey(digits.test_x[:20]))
+    drawn = task.draw(model, 7)
+    assert model.training
+    assert all(torch.equal(t, before[key]) for key, t in model.state_dict().items())
+    with seeded():
+        z = model.sample_z(7)
+        torch.testing.assert_close(model.eval().draw(z[:1]), drawn[:1])
+        assert not torch.allclose(model.train().draw(z), drawn)
+
+
+def test_units_are_normalized_as_torch_s_are():
+    for shape, theirs in (((9, 4), torch.nn.BatchNorm1d), ((5, 4, 3, 2), torch.nn.BatchNorm2d)):
+        own, theirs = BatchNorm(4).double(), theirs(4).double()
+        for seed in range(3):
+            h = 2 * gaussian(*shape, seed=seed) + 1
+            torch.testing.assert_close(own(h), theirs(h))
+        h = gaussian(*shape, seed=9)
+        # Its averages are of variances as large samples would have them.
+        n = h[:, 0].numel()
+        torch.testing.assert_close(own.m, theirs.running_mean)
+        torch.testing.assert_close(own.v - 0.9**3, (theirs.running_var - 0.9**3) * (n - 1) / n)
+        theirs.running_var.copy_(own.v)
+        torch.testing.assert_close(own.eval()(h), theirs.eval()(h))
 
 
 def test_images_are_grey_and_of_so_many_latents():

@@ -8,6 +8,7 @@ from codebase.models.nns.parts import sides_of
 
 SLOPE = 0.2  # of the leaky ReLUs below 0
 CHANNELS = 16  # of the convolution next to the pixels; the other one has twice as many
+SHARE, EPSILON = 0.1, 1e-5  # of a batch in the averages of `BatchNorm`; added to its variances
 GAMES = "non-saturating", "minimax"
 NETS = "mlp", "conv"
 
@@ -43,32 +44,68 @@ def check_game(game: str, net: str) -> None:
         )
 
 
-def generator(net: str, z_dim: int, x_dim: int, hidden: int) -> nn.Sequential:
+class BatchNorm(nn.Module):
+    """w (h − m)/√v + b of each unit, m and v over the batch in training (Ioffe & Szegedy, 2015).
+
+    Otherwise m and v are moving averages of training's. Torch's own says of its averages neither
+    that they change, so that a step cannot be replayed, nor does it keep real numbers alone.
+
+    Args:
+        units: U, of h (N, U) or (N, U, height, width).
+    """
+
+    m: torch.Tensor
+    v: torch.Tensor
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(units)), nn.Parameter(torch.zeros(units))
+        self.register_buffer("m", torch.zeros(units))
+        self.register_buffer("v", torch.ones(units))
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        h = h.to(self.weight.dtype)
+        m, v = self.m, self.v
+        if self.training:
+            over = [0, *range(2, h.dim())]
+            m, v = h.mean(over), h.var(over, correction=0)
+            with torch.no_grad():
+                self.m.lerp_(m, SHARE)
+                self.v.lerp_(v, SHARE)
+        scale = self.weight * (v + EPSILON).rsqrt()
+        scale, shift = (t.view(-1, *[1] * (h.dim() - 2)) for t in (scale, self.bias - m * scale))
+        return h * scale + shift
+
+
+def generator(
+    net: str, z_dim: int, x_dim: int, hidden: int, normalized: bool = False
+) -> nn.Sequential:
     """Latents (N, Z) → log odds of pixels (N, D).
 
     Args:
         net: "mlp": two hidden layers; "conv": one, and two transposed convolutions of stride 2.
         hidden: their width.
+        normalized: whether hidden units are normalized (see `BatchNorm`), without which a generator
+            is soon left behind and draws one image.
     Raises:
         ValueError: convolutions, and the images are not square with sides that 4 divides.
     """
+
+    def behind(units: int) -> list[nn.Module]:
+        return [*([BatchNorm(units)] if normalized else []), nn.LeakyReLU(SLOPE)]
+
+    first = [nn.Linear(z_dim, hidden), *behind(hidden)]
     if net == "mlp":
-        return nn.Sequential(
-            nn.Linear(z_dim, hidden),
-            nn.LeakyReLU(SLOPE),
-            nn.Linear(hidden, hidden),
-            nn.LeakyReLU(SLOPE),
-            nn.Linear(hidden, x_dim),
-        )
+        more = [nn.Linear(hidden, hidden), *behind(hidden), nn.Linear(hidden, x_dim)]
+        return nn.Sequential(*first, *more)
     side = _quarter(x_dim)
     return nn.Sequential(
-        nn.Linear(z_dim, hidden),
-        nn.LeakyReLU(SLOPE),
+        *first,
         nn.Linear(hidden, 2 * CHANNELS * side * side),
-        nn.LeakyReLU(SLOPE),
         nn.Unflatten(-1, (2 * CHANNELS, side, side)),
+        *behind(2 * CHANNELS),
         nn.ConvTranspose2d(2 * CHANNELS, CHANNELS, 4, stride=2, padding=1),
-        nn.LeakyReLU(SLOPE),
+        *behind(CHANNELS),
         nn.ConvTranspose2d(CHANNELS, 1, 4, stride=2, padding=1),
         nn.Flatten(),
     )

@@ -18,8 +18,9 @@ class GAN(Model):
         dis minimizes  −E log D(x) − E log(1 − D(x̃))
         gen minimizes  −E log D(x̃), or in the minimax game E log(1 − D(x̃))
 
-    It has no density, so nothing bounds log p(x), and it gives no image a code. With the best D the
-    value E log D(x) + E log(1 − D(x̃)) is 2 JSD(data ‖ drawn) − 2 log 2.
+    The generator's hidden units are normalized over the batch in training, and by averages of
+    training otherwise. It has no density, so nothing bounds log p(x), and it gives no image a code.
+    With the best D the value E log D(x) + E log(1 − D(x̃)) is 2 JSD(data ‖ drawn) − 2 log 2.
 
     Args:
         name: names the checkpoint folder.
@@ -52,7 +53,7 @@ class GAN(Model):
         adversarial.check_game(game, net)
         super().__init__(name)
         self.z_dim, self.x_dim, self.game = z_dim, x_dim, game
-        self.generator = adversarial.generator(net, z_dim, x_dim, hidden)
+        self.generator = adversarial.generator(net, z_dim, x_dim, hidden, normalized=True)
         self.discriminator = adversarial.Discriminator(net, x_dim, hidden, dropout)
 
     def players(self) -> dict[str, list[nn.Parameter]]:
