@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from codebase import axes
 from codebase.axes import BETA
 from codebase.errors import UserError, nearest
-from codebase.flag import IN_NAME, Flag, number, switch, weight
+from codebase.flag import IF_CHANGED, IN_NAME, Flag, number, switch, weight
 
 FAMILY = "codebase.models.family:FamilyVAE"  # takes a factory for each axis
 
@@ -483,6 +483,43 @@ _ENTRIES = (
         _whole("layers", "of attention", 3, most=100),
         _whole("heads", "of the attention, which divide the width", 4, most=100),
         _whole("patch", "side of a patch, which divides 28", 2, most=2),
+    ),
+    # neighbours: noise taken away
+    Entry(
+        "diffusion",
+        "noise taken away step by step; a bound of log p(x), and no latents",
+        "Ho et al. 2020",
+        "codebase.models.diffusion:Diffusion",
+        "diffusion",
+        20_000,
+        (
+            replace(
+                _one_of("net", "that is asked for the noise", "mlp", "unet"),
+                names=IN_NAME,
+                written=lambda net: f"net={net}",
+            ),
+            _whole("times", "steps of noise", 200),
+            _one_of("noising", "schedule of the noise", "logsnr", "linear"),
+            _one_of("objective", "squared error of the noise, or the bound", "simple", "bound"),
+            replace(axes.HIDDEN, default=512),
+            replace(LAYERS, help="hidden layers of the mlp", default=3),
+            replace(_whole("channels", "of the unet", 16, most=1_000), names=IF_CHANGED),
+        ),
+    ),
+    Entry(
+        "latent-diffusion",
+        "a VAE, and over its codes, once it stands still, diffusion as a prior",
+        "Rombach et al. 2022; Vahdat et al. 2021",
+        "codebase.models.latent_diffusion:LatentDiffusion",
+        "diffusion",
+        20_000,
+        (
+            dimensions(10),
+            _steps("vae_steps", "steps in which the VAE is trained"),
+            _whole("times", "steps of noise", 200),
+            replace(axes.HIDDEN, default=128),
+            replace(LAYERS, help="hidden layers of the network", default=3),
+        ),
     ),
     # of other pixels
     _family(

@@ -28,7 +28,16 @@ from codebase.train import loop
 
 quiet = partial(tqdm, disable=True)
 # Of the flags that have them.
-SMALL = {"z": 3, "k": 4, "inner": 2, "active": 2, "pretrain": 2, "channels": 4, "width": 8}
+SMALL = {
+    "z": 3,
+    "k": 4,
+    "inner": 2,
+    "active": 2,
+    "pretrain": 2,
+    "channels": 4,
+    "width": 8,
+    "times": 9,
+}
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 PAGE = ROOT / "docs" / "models.md"
 
@@ -91,7 +100,7 @@ def same(a, b):
 
 
 # Whose bound is of some pixels only, or by no posterior, or who has a likelihood, or neither.
-NO_BOUND = "reconstruction", "completion", "exact"
+NO_BOUND = "reconstruction", "completion", "exact", "diffusion"
 
 
 def test_who_has_no_bound_is_of_another_task():
