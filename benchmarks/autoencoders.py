@@ -100,6 +100,7 @@ def collect(folder):
         }
         if record["data"]["name"] != "mnist" or not (record["model"] in NAMES or uses):
             continue
+        record["flags"].pop("data_dir", None)  # of the machine
         kept = {key: record.get(key) for key in KEPT} | {"uses": uses}
         (RESULTS / f"{record['run']}.json").write_text(
             json.dumps(kept, indent=2) + "\n", encoding="utf-8"

@@ -55,7 +55,7 @@ def _step(name, dataset):
     torch.manual_seed(0)
     entry = CATALOGUE[name]
     model = entry.build(entry.defaults(), name)
-    model.prepare(grey(dataset.train_x))
+    model.prepare(lambda: grey(dataset.train_x))
     model.allow_data_dependent_shapes()
     loader = Batches(dataset.train_x, dataset.train_y, 97, seeded_generator(0))
     labelled = subsets.labelled(dataset) if model.abilities.classifier else None
@@ -86,6 +86,7 @@ def collect(folder):
             if not run:
                 continue
             record = json.loads((run / "results.json").read_text(encoding="utf-8"))
+            record["flags"].pop("data_dir", None)  # of the machine
             kept = {key: record[key] for key in KEPT} | {
                 "active_units": record.get("active_units"),
                 "over_vae": _over_vae(folder, run, seed),

@@ -206,6 +206,20 @@ SHARPNESS = Flag(
     default=10.0,
     argument="sharpness",
 )
+CHANNELS = Flag(
+    "channels",
+    "of a PixelCNN as the likelihood",
+    type=number(int, 1, 1_000),
+    default=8,
+    argument="channels",
+)
+LOOKS = Flag(
+    "looks",
+    "layers of a PixelCNN as the likelihood; looks + 2 rows and columns are seen",
+    type=number(int, 1, 100),
+    default=3,
+    argument="looks",
+)
 _LIKELIHOODS = (
     Part(
         "bernoulli",
@@ -240,6 +254,13 @@ _LIKELIHOODS = (
         "256 levels of grey, of a logistic law",
         "Kingma et al. 2016; Salimans et al. 2017",
         "codebase.models.likelihoods:LogisticPixels",
+    ),
+    Part(
+        "pixelcnn",
+        "binary pixels, each given z and those before it",
+        "Chen et al. 2017; Gulrajani et al. 2017",
+        "codebase.models.pixel_by_pixel:PixelCnnPixels",
+        (CHANNELS, LOOKS),
     ),
 )
 
@@ -366,6 +387,20 @@ FACTOR = Flag(
     default=10.0,
     argument="gamma",
 )
+DFC = Flag(
+    "dfc_gamma",
+    "weight of the distance in a classifier's features beside kl",
+    type=number(float, 0),
+    default=500.0,
+    argument="gamma",
+)
+SSIM = Flag(
+    "ssim_gamma",
+    "weight of 1 − MS-SSIM beside kl",
+    type=number(float, 0),
+    default=300.0,
+    argument="gamma",
+)
 _OBJECTIVES = (
     Part("elbo", "rec + β·kl", "Higgins et al. 2017", "codebase.models.objectives:Elbo", (BETA,)),
     Part(
@@ -485,6 +520,22 @@ _OBJECTIVES = (
         "Kim & Mnih 2018",
         "codebase.models.disentangling:Factor",
         (FACTOR,),
+    ),
+    Part(
+        "dfc",
+        "kl and the distance in a classifier's features",
+        "Hou et al. 2017",
+        "codebase.models.perceptual:Dfc",
+        (DFC,),
+        needs={"likelihood": UNSCALED},
+    ),
+    Part(
+        "ms-ssim",
+        "kl and 1 − MS-SSIM",
+        "Snell et al. 2017",
+        "codebase.models.perceptual:MsSsim",
+        (SSIM,),
+        needs={"likelihood": UNSCALED},
     ),
 )
 

@@ -47,6 +47,7 @@ def train(
     lr: float = 1e-3,
     precision: str = "fp32",
     graph: bool = False,
+    fuse: bool = False,
     state_path: Path | None = None,
     save_every_seconds: float = math.inf,
     on_checkpoint: Callable[[int], object] | None = None,
@@ -74,6 +75,7 @@ def train(
         precision: of the matrix products: "fp32", "tf32" or "bf16".
         graph: captures the step and replays it, with `Batches` on a CPU or CUDA GPU; not for a
             loss that changes from step to step by a number that Python keeps outside the model.
+        fuse: compiles what is replayed on a CPU, so that numbers differ by rounding.
         state_path: file an interrupted training goes on from, bit for bit on a CPU; written every
             save_every_seconds (looked at every LOOK_EVERY iterations) and at every checkpoint.
             Needs `Batches`.
@@ -101,6 +103,7 @@ def train(
         lr=lr,
         precision=precision,
         graph=graph,
+        fuse=fuse,
         state_path=state_path,
         on_checkpoint=on_checkpoint,
     )

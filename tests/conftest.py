@@ -130,6 +130,19 @@ def whole(nursery, tmp_path_factory):
     return outcome(cwd)
 
 
+def leave_few_quick(items):
+    """Of a test that is marked few(n) n cases are quick, spread over all; the others are slow."""
+    cases = {}
+    for item in items:
+        if marked := item.get_closest_marker("few"):
+            cases.setdefault((item.path, item.function), (*marked.args, []))[1].append(item)
+    for n, own in cases.values():
+        quick = {round(i * (len(own) - 1) / max(n - 1, 1)) for i in range(n)}
+        for i, item in enumerate(own):
+            if i not in quick:
+                item.add_marker(pytest.mark.slow)
+
+
 # The grader: `pytest tests/grading --submission X.zip` judges that instead of testing the grader.
 
 
@@ -137,7 +150,9 @@ def pytest_addoption(parser):
     parser.addoption("--submission", help="a zip or folder to grade instead of testing the grader")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config, items):
+    leave_few_quick(items)
     wanted = config.getoption("--submission") is not None
     dropped = [item for item in items if (item.path.name == "test_submission.py") != wanted]
     items[:] = [item for item in items if item not in dropped]

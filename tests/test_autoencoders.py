@@ -81,7 +81,7 @@ def test_the_linear_one_is_pca(layers, tied):
     """Its span that of the first principal directions, its loss the tail of singular values."""
     x = images()
     model = built(DeepAutoencoder, Z, **LINEAR | {"layers": layers, "hidden": 5, "tied": tied})
-    model.prepare(x)
+    model.prepare(lambda: x)
     trained(model, x)
     centred = x - x.mean(0)
     tail = torch.linalg.svdvals(centred)[Z:].square().sum() / N
@@ -115,7 +115,7 @@ def test_it_begins_centred_where_the_mean_image_is_drawn(digits):
     x = grey(digits.train_x)
     model = built(DeepAutoencoder, Z, layers=0).float()
     bias = model.layer(0).bias.detach().clone()
-    model.prepare(x)
+    model.prepare(lambda: x)
     torch.testing.assert_close(model.encode(x).mean(0), bias, atol=1e-4, rtol=0)
     drawn = model.decode(torch.zeros(1, Z))[0]
     torch.testing.assert_close(drawn, x.mean(0).clamp(1e-3, 1 - 1e-3))

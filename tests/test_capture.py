@@ -63,7 +63,7 @@ def test_any_parts_are_replayed_bit_for_bit(parts, digits, capsys):
 
     def make(kind, digits):
         model = built_of_parts(parts)
-        model.prepare(as_pixels(images, "grey"))
+        model.prepare(lambda: as_pixels(images, "grey"))
         loader = Batches(images, labels, 13, seeded_generator(0))
         return Step(model, Stream(loader, None, "cpu", model.abilities.pixels))
 

@@ -22,13 +22,17 @@ from codebase.engine.session import Session
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
 from codebase.evaluation.codes import redrawn
+from codebase.figures.book import applicable, render
+from codebase.figures.study import Study
+from codebase.figures.style import styled
 from codebase.files import checkpoints, records
 from codebase.runs.saved import open_run
 from codebase.train import loop
 
 quiet = partial(tqdm, disable=True)
 # Of the flags that have them.
-SMALL = {"z": 3, "k": 4, "inner": 2, "active": 2, "pretrain": 2}
+SMALL = {"z": 3, "a_dim": 2, "k": 4, "channels": 4, "width": 8, "looks": 1}
+SMALL |= {"inner": 2, "active": 2, "pretrain": 2}
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 PAGE = ROOT / "docs" / "models.md"
 
@@ -90,10 +94,14 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_who_has_no_bound_redraws_or_completes():
-    """So that what follows leaves out nobody else; a completion's bound is of some pixels only."""
+# Whose bound is of some pixels only, or by no posterior, or who has a likelihood, or is a game.
+NO_BOUND = "reconstruction", "completion", "exact", "adversarial"
+
+
+def test_who_has_no_bound_is_of_another_task():
+    """So that what follows leaves out nobody else."""
     for name, entry in CATALOGUE.items():
-        has = entry.task not in ("reconstruction", "completion")
+        has = entry.task not in NO_BOUND
         assert built(name).abilities.bounds == has, name
 
 
@@ -339,6 +347,18 @@ def test_the_page_s_tables_are_the_catalogue_s_and_what_was_measured():
         assert f"| `{entry.name}` | {entry.line} | {entry.source} |" in text
 
 
+@EVERY
+def test_figures_know_what_applies(name, digits):
+    """And what samples there are, are drawn."""
+    study = Study(built(name), digits, name)
+    wanted = applicable(study)
+    assert ("samples" in wanted) == study.abilities.samples
+    if "samples" in wanted:
+        with styled():
+            figure, _ = render("samples", study)
+        assert figure.axes
+
+
 def test_a_model_is_added_as_the_page_says(tmp_path):
     """Its three blocks put where they say, in a copy of the project: it trains, its tests pass."""
     project = tmp_path / "project"
@@ -352,7 +372,7 @@ def test_a_model_is_added_as_the_page_says(tmp_path):
     assert [path for path, *_ in blocks] == [
         "codebase/models/laplace.py",
         "codebase/axes.py",
-        "codebase/catalogue.py",
+        "codebase/catalogue/family.py",
         "tests/test_laplace.py",
     ]
     for path, of, code in blocks:

@@ -14,7 +14,7 @@ from codebase.data.batches import seeded_generator
 from codebase.engine import randomness
 from codebase.errors import UserError
 from codebase.evaluation import reference
-from codebase.evaluation.bounds import full_bounds, full_iwae, subset_bounds
+from codebase.evaluation.bounds import full_bounds, image_iwae, subset_bounds
 from codebase.evaluation.classifier import classification
 from codebase.evaluation.numbers import Number
 from codebase.models.base import Abilities
@@ -104,14 +104,14 @@ def test_every_image_counts_once_in_the_full_iwae_bound():
     x = torch.zeros(30, 784)
     for i, image in enumerate(x):
         image[:i] = 1
-    number = full_iwae(Fake(), x, 7)
+    number = Number.of(image_iwae(Fake(), x, 7))
     assert number.value == pytest.approx(7 * 14.5)
     assert number.se == pytest.approx(7 * (30 * 31 / 12) ** 0.5 / 30**0.5)  # of 0 … 29
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_full_iwae_bound_is_the_bound_of_all_images_at_once(vae, x, precision):
-    alone = full_iwae(vae, x, 500, precision).value
+    alone = image_iwae(vae, x, 500, precision).mean().item()
     with randomness.seeded(1):
         together = torch.stack([vae.negative_iwae_bound(x, 500)[0] for _ in range(8)])
     noise = 6 * together.std().item() * (1 + 1 / 8) ** 0.5
@@ -119,7 +119,7 @@ def test_the_full_iwae_bound_is_the_bound_of_all_images_at_once(vae, x, precisio
 
 
 def three_samples(model, x):
-    return full_iwae(model, x, 3)
+    return image_iwae(model, x, 3)
 
 
 @pytest.mark.parametrize("evaluation", [subset_bounds, full_bounds, three_samples])

@@ -69,17 +69,12 @@ def name_of(row):
     return "-".join(name for axis, name in row.items() if name != AXES[axis][0].name) or "vae"
 
 
-def some_slow(rows, every=4):
-    """All but every fourth are slow ones, to keep the suite short."""
-    marks = [[] if i % every == 0 else [pytest.mark.slow] for i in range(len(rows))]
-    return [pytest.param(row, id=name_of(row), marks=m) for row, m in zip(rows, marks, strict=True)]
-
-
-@pytest.mark.parametrize("parts", some_slow(covering()))
+@pytest.mark.few(32)
+@pytest.mark.parametrize("parts", covering(), ids=name_of)
 def test_any_two_parts_train_together(parts, digits):
     model = built(parts)
     images, pixels = digits.train_x[:120], model.abilities.pixels
-    model.prepare(as_pixels(images, "grey"))
+    model.prepare(lambda: as_pixels(images, "grey"))
     step = Step(
         model,
         Stream(Batches(images, digits.train_y[:120], 13, seeded_generator(0)), None, "cpu", pixels),

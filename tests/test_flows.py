@@ -314,7 +314,7 @@ def test_the_vamp_prior_is_the_mixture_of_the_posteriors_of_its_images(digits):
     model = FamilyVAE("run", 3, prior=lambda z, x: priors.Vamp(z, x, 7, "data"))
     images = digits.train_x[:30].float() / 255
     with seeded(2):
-        model.prepare(images)
+        model.prepare(lambda: images)
     found = model.prior_part.images
     # Each is a training image, but for where that is black or white.
     distances = torch.cdist(found, images.clamp(0.01, 0.99)).min(1).values

@@ -1,6 +1,8 @@
 """The structure: which module may import which, how thin the scripts are, what says its types."""
 
 import ast
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -58,11 +60,17 @@ def test_data_and_files_know_no_model(room):
 def test_rooms_can_be_entered_without_torch(path):
     """The command line imports packages before it is known what for: they import nothing.
 
-    Only models, which it does not import then, has utils.py come first: see test_overlay.py.
+    Only models, which it does not import then, has utils.py come first: see test_overlay.py. The
+    catalogue is its own modules.
     """
-    heavy = "models", "nns", "figures", "explorer"
+    heavy = "models", "nns", "figures", "explorer", "catalogue"
     if path.name == "__init__.py" and path.parent.name not in heavy:
         assert not imports_of(path)
+
+
+def test_the_catalogue_is_read_without_torch():
+    code = "import sys; import codebase.catalogue; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def public_functions(body, of=""):

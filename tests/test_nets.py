@@ -83,13 +83,13 @@ def test_a_mean_bias_begins_at_the_average_image(net, digits):
     torch.manual_seed(0)
     model = FamilyVAE("run", 2, net=lambda: net(bias="mean"))
     images = digits.train_x.float() / 255
-    model.prepare(images)
+    model.prepare(lambda: images)
     with torch.no_grad():
         drawn = torch.sigmoid(model.dec.bias)
     torch.testing.assert_close(drawn, images.mean(0).clamp(1e-3, 1 - 1e-3), atol=1e-5, rtol=1e-4)
     before = FamilyVAE("run", 2, net=net)
     kept = before.dec.bias.clone()
-    before.prepare(images)
+    before.prepare(lambda: images)
     assert torch.equal(before.dec.bias, kept)
 
 

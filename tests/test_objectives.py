@@ -9,7 +9,7 @@ from torch.func import functional_call, grad, vmap
 
 from codebase import utils as ut
 from codebase.engine.randomness import seeded
-from codebase.models import disentangling, importance, matching, objectives, priors
+from codebase.models import disentangling, importance, matching, objectives, perceptual, priors
 from codebase.models.base import LatentVariableModel
 from codebase.models.distributions import DiagonalGaussian, Mixture
 from codebase.models.family import FamilyVAE
@@ -65,6 +65,13 @@ def gradient(objective, model, x=None, seed=7):
     return torch.autograd.grad(loss, list(model.parameters()))
 
 
+class Layers(torch.nn.Module):
+    """Two layers that nobody trains, of any size."""
+
+    def maps(self, x):
+        return x, x.tanh()
+
+
 ALL = {
     "elbo": objectives.Elbo(Z),
     "warmup": objectives.Warmup(Z),
@@ -81,6 +88,7 @@ ALL = {
     "swae": matching.Swae(Z),
     "dip": disentangling.Dip(Z),
     "tc": disentangling.TotalCorrelation(Z),
+    "dfc": perceptual.Dfc(Z, features=Layers()),
 }
 
 
@@ -497,7 +505,7 @@ def test_tc_with_weight_1_is_the_elbo():
     parts = found["gen/mi"] + found["gen/tc"] + found["gen/dimension_kl"]
     torch.testing.assert_close(parts, found["gen/kl_z"])
     objective = disentangling.TotalCorrelation(Z, beta=3.0)
-    objective.prepare(torch.zeros(17, D))
+    objective.prepare(lambda: torch.zeros(17, D))
     assert objective.images == 17
     loss, found = value(objective, model, x)
     torch.testing.assert_close(loss, -found["gen/elbo"] + 2 * found["gen/tc"])

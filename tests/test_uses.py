@@ -17,7 +17,9 @@ from codebase.catalogue import CATALOGUE
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.errors import UserError
-from codebase.evaluation.codes import codes
+from codebase.evaluation import features
+from codebase.evaluation.codes import codes, redrawn
+from codebase.models.autoencoders import squared_error
 from codebase.models.noise import Noise
 from codebase.runs.saved import SavedRun
 from codebase.uses import anomaly, compress, denoise, front, labels, neighbours
@@ -121,7 +123,11 @@ def test_a_bound_is_used_as_a_cost(few, here):
                 optimizer.zero_grad()
                 trained.loss(own.train[0])[0].backward()
                 optimizer.step()
-    for score in (anomaly.bounds, anomaly.errors):
+
+    def errors(model, x):
+        return squared_error(x, redrawn(model, x))
+
+    for score in (anomaly.bounds, errors):
         assert anomaly.auroc(score(own.model, x), score(own.model, noise)).value > 0.99
 
 
@@ -188,7 +194,9 @@ def test_files_hold_the_pixels(digits):
 
 def test_what_is_left_gives_the_pixels_back(few, here):
     own = subject("ae", few, here)
-    again = compress._from_rounded(own, own.test[0], 8).numpy()
+    again = compress._from_rounded(
+        own, own.test[0], compress._range(own.codes(own.train[0])), 8
+    ).numpy()
     rest = compress.remainder(few.test_x.numpy(), again)
     predicted = np.clip(np.round(again * 255), 0, 255).astype(np.int64)
     np.testing.assert_array_equal((predicted + rest) % 256, few.test_x.numpy())
@@ -269,7 +277,9 @@ def test_where_there_is_no_encoder_nothing_is_trained(few, here):
 
 
 @pytest.mark.parametrize("name", ["ae", "vae"])
-def test_each_use_of_a_finished_run(name, here, capsys):
+def test_each_use_of_a_finished_run(name, here, capsys, monkeypatch):
+    monkeypatch.setattr(features, "EPOCHS", 0)
+    monkeypatch.setattr(features, "LEAST", 5)
     words = ["--dataset", "digits", "--iter_max", "2", "--threads", "1", "--z", "3"]
     command.main(name, words=[*words, "--without", "4"], prog="run.py")
     (folder,) = (here / "checkpoints").iterdir()

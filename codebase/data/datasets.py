@@ -169,3 +169,10 @@ def on_disk(name: str, data_dir: str | Path = "data") -> bool:
         return False
     labels = [_read(files[f], IDX_FILES[f], "") for f in IDX_FILES if "labels" in f]
     return known.labels_fit(name, *labels)
+
+
+def others(name: str, data_dir: str | Path) -> dict[str, torch.Tensor]:
+    """Test images of the other datasets that need no download: {name: uint8 (N, 784)}."""
+    known = [n for n in (*TORCHVISION, "digits") if n != name]
+    there = [n for n in known if n == "digits" or on_disk(n, data_dir)]
+    return {n: load(n, data_dir).test_x for n in there}

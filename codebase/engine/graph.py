@@ -20,17 +20,21 @@ WARM_UP = 3  # plain steps before a capture: they load kernels and allocate what
 Sizes = tuple[torch.Size, ...]  # of a minibatch's positions in every `Batches`
 
 
-def captured(step: Step) -> "Step | CapturedStep":
+def captured(step: Step, fuse: bool = False) -> "Step | CapturedStep":
     """The step, replayed if its minibatches come from `Batches` on a CPU or CUDA device.
 
     It is the plain one where the model says that no step of its repeats another.
+
+    Args:
+        fuse: compiles what is replayed on a CPU.
     """
     loader = step.stream.loader
     if not isinstance(loader, Batches) or step.model.steps_differ:
         return step
-    devices: dict[str, type[Cpu | Cuda]] = {"cpu": Cpu, "cuda": Cuda}
-    device = devices.get(loader.x.device.type)
-    return CapturedStep(step, device(step.stream.generators())) if device else step
+    generators, kind = step.stream.generators(), loader.x.device.type
+    if kind == "cpu":
+        return CapturedStep(step, Cpu(generators, fuse))
+    return CapturedStep(step, Cuda(generators)) if kind == "cuda" else step
 
 
 class Device(Protocol):

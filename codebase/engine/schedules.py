@@ -9,11 +9,6 @@ import torch
 STAGES = 8  # of Burda et al.
 
 
-def constant(progress: torch.Tensor, end: float) -> torch.Tensor:
-    """1."""
-    return torch.ones_like(progress)
-
-
 def cosine(progress: torch.Tensor, end: float) -> torch.Tensor:
     """From 1 to end along half a cosine (Loshchilov & Hutter, 2017, without restarts)."""
     return end + (1 - end) * (1 + torch.cos(math.pi * progress)) / 2
@@ -28,7 +23,6 @@ def burda(progress: torch.Tensor, end: float) -> torch.Tensor:
 
 
 SHAPES: dict[str, Callable[[torch.Tensor, float], torch.Tensor]] = {
-    "constant": constant,
     "cosine": cosine,
     "burda": burda,
 }

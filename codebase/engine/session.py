@@ -15,7 +15,7 @@ from codebase.data.stream import Labelled, Loader, Stream
 from codebase.engine import resume
 from codebase.engine.average import Average
 from codebase.engine.graph import captured
-from codebase.engine.randomness import random_state, set_random_state
+from codebase.engine.randomness import random_state, seeded, set_random_state
 from codebase.engine.schedules import Schedule
 from codebase.engine.selection import Selection
 from codebase.engine.step import Moments, Step, Taken
@@ -65,6 +65,7 @@ class Session:
         lr: float | Schedule = 1e-3,
         precision: str = "fp32",
         graph: bool = False,
+        fuse: bool = False,
         decay: float = 0,
         selection: Selection | None = None,
         state_path: Path | None = None,
@@ -99,7 +100,7 @@ class Session:
             kept = self._kept()
             self.start, self.company = resume.restore(state_path, self.plain_step, kept)
         self.random = random_state()
-        self.step = captured(self.plain_step) if graph else self.plain_step
+        self.step = captured(self.plain_step, fuse) if graph else self.plain_step
         self._notes: list[tuple[torch.Tensor, torch.Tensor | None]] = []
         disk.make_folder(checkpoints.model_path(self.model.name, 0).parent)
 
@@ -219,7 +220,7 @@ class Session:
         if broken:
             self._break(iteration - len(rows) + 1 + broken[0], broken[0], rows, drawn)
         if self.semisup and self.model.abilities.classifier:
-            with torch.no_grad():
+            with seeded():  # which may draw
                 right = self.model.label_posterior(x).mode == y
             summaries["class/acc"] = right.float().mean().item()
         log_summaries(self.writer, summaries, iteration)

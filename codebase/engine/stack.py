@@ -102,6 +102,11 @@ class Stack:
         return self._buffers["model.steps_taken"][0]
 
     @property
+    def betas(self) -> tuple[float, float]:
+        """As for a `Model`."""
+        return self.models[0].betas
+
+    @property
     def steps_differ(self) -> bool:
         """As for a `Model`."""
         return self.models[0].steps_differ

@@ -24,7 +24,7 @@ class StackedSession:
         sessions: of models that differ in nothing but their weights, with minibatches of one size
             from `Batches` of the same images, all come to the same iteration.
         lr: a learning rate, or a `Schedule` of it.
-        precision, graph: as for `train`.
+        precision, graph, fuse: as for `train`.
         on_failure: called with each session that fails.
     Raises:
         NotStackable: they cannot be trained together; they are as before.
@@ -36,6 +36,7 @@ class StackedSession:
         lr: float | Schedule = 1e-3,
         precision: str = "fp32",
         graph: bool = False,
+        fuse: bool = False,
         on_failure: Callable[[Session], object] | None = None,
     ) -> None:
         if len({session.start for session in sessions}) > 1:
@@ -52,7 +53,7 @@ class StackedSession:
         self._notes: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.plain_step = StackedStep(stack, streams, lr, precision)
         self.plain_step.take_over([session.plain_step for session in sessions])
-        self.step = captured(self.plain_step) if graph else self.plain_step
+        self.step = captured(self.plain_step, fuse) if graph else self.plain_step
 
     def begin(self) -> None:
         """As `Session.begin`, for all."""

@@ -54,7 +54,7 @@ class Step(Generic[M]):
         self.schedule = lr if isinstance(lr, Schedule) else None
         first = lr.first if isinstance(lr, Schedule) else lr
         self.optimizers = {
-            name: adam(own, first, scheduled=self.schedule is not None)
+            name: adam(own, first, self.schedule is not None, model.betas)
             for name, own in model.players().items()
         }
 
@@ -146,15 +146,20 @@ def tensors(
 
 
 def adam(
-    parameters: Iterable[nn.Parameter], lr: float = 1e-3, scheduled: bool = False
+    parameters: Iterable[nn.Parameter],
+    lr: float = 1e-3,
+    scheduled: bool = False,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.Adam:
-    """Adam with the default betas, fused where torch has that.
+    """Adam, fused where torch has that.
 
     Args:
         scheduled: whether lr is to change; it is a tensor then, which a graph finds changed.
+        betas: decays of its averages.
     """
     parameters = list(parameters)
     device = parameters[0].device
     fused = device.type in ("cpu", "cuda")
     rate: float | torch.Tensor = torch.tensor(lr, device=device) if scheduled else lr
-    return torch.optim.Adam(parameters, lr=rate, fused=fused, capturable=device.type == "cuda")
+    capturable = device.type == "cuda"
+    return torch.optim.Adam(parameters, lr=rate, betas=betas, fused=fused, capturable=capturable)

@@ -93,21 +93,6 @@ def numbers_of(terms: torch.Tensor) -> Numbers:
     return numbers | {name: Number.of(row) for name, row in zip(names, terms, strict=True)}
 
 
-def full_iwae(
-    model: Model,
-    x: torch.Tensor,
-    iw: int,
-    precision: str = "fp32",
-    progress: Callable[[Sequence[torch.Tensor]], Iterable[torch.Tensor]] = iter,
-) -> Number:
-    """The IWAE bound on a whole binarized test set, with the standard error over its images.
-
-    Args:
-        The same as for `image_iwae`.
-    """
-    return Number.of(image_iwae(model, x, iw, precision, progress))
-
-
 def image_iwae(
     model: Model,
     x: torch.Tensor,

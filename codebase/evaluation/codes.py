@@ -37,7 +37,11 @@ def codes(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def redrawn(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
-    """Mean pixels at the codes of images: (B, D) → (B, D)."""
+    """Mean pixels at the codes of images: (N, D) → (N, D)."""
+    return torch.cat([_redrawn(model, part) for part in x.split(CHUNK)])
+
+
+def _redrawn(model, x):
     y = likeliest_label(model, x)
     return model.likelihood(model.posterior(x, *y).mean, *y).mean
 

@@ -159,19 +159,12 @@ def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     model = cast(LatentVariableModel, opened.model)  # or less; its traits say what can be drawn
     study = Study(
         *(model, dataset, model.name, opened.seed),
-        others=other_datasets(opened.data, data_dir),
+        others=datasets.others(opened.data, data_dir),
         kind=opened.kind,
         settings=opened.settings,
         training=opened.training,
     )
     return study, opened.folder
-
-
-def other_datasets(name: str, data_dir: str | Path) -> dict[str, torch.Tensor]:
-    """Test images of the other datasets that need no download: {name: uint8 (N, 784)}."""
-    others = [n for n in (*datasets.TORCHVISION, "digits") if n != name]
-    there = [n for n in others if n == "digits" or datasets.on_disk(n, data_dir)]
-    return {n: datasets.load(n, data_dir).test_x for n in there}
 
 
 def draw_runs(

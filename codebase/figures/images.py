@@ -13,7 +13,12 @@ from codebase.figures.style import Drawn
 
 
 def samples(study: Study) -> Drawn:
-    """Digits drawn from the prior: mean pixels, and pixels drawn."""
+    """Digits drawn from the prior: mean pixels, and pixels drawn; or where no prior is, drawn."""
+    if not study.abilities.bounds:
+        fig = style.figure(4.1)
+        with study.seeded():
+            style.digits(fig.subplots(), study.model.sample_x(100), 10)
+        return fig, {}
     codes = study.sample(100)
     fig = style.figure(2.05)
     left, right = fig.subplots(1, 2)

@@ -77,8 +77,8 @@ class Study:
             "points": self.points,
             "filters": self.filters is not None,
             "noise": isinstance(self.model, DenoisingAutoencoder),
-            "mixture": not self.points and isinstance(self.prior, Mixture),
-            "gaussians": not self.points and self.gaussians is not None,
+            "mixture": self.abilities.bounds and isinstance(self.prior, Mixture),
+            "gaussians": self.abilities.bounds and self.gaussians is not None,
         }
         return found | {name for name, so in ways.items() if so}
 

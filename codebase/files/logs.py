@@ -30,6 +30,13 @@ ERROR = {
         "minibatch: loss, penalty": r"(train/loss|gen/penalty)$",
     }
 }
+GAME = {
+    "Game": {
+        "what the players lose": r"gan/(discriminator|generator)$",
+        "D of images and samples": r"(gan/d_(real|drawn)|test/D of .*)$",
+        "value, on test images": r"test/value$",
+    }
+}
 CLASSIFIER = {"Classifier": {"accuracy: minibatch, test set": r"(class/acc|test/accuracy)$"}}
 
 

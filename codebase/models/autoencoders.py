@@ -172,9 +172,9 @@ class DeepAutoencoder(Autoencoder):
         return z
 
     @torch.no_grad()
-    def prepare(self, images: torch.Tensor) -> None:
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
         """Centres: what is encoded is x less the mean image, which the last bias draws."""
-        mean, first = images.mean(0), self.layer(0)
+        mean, first = images().mean(0), self.layer(0)
         first.bias.sub_(first.weight @ mean)
         if self.output_name == "sigmoid":
             self.bias(0).copy_(torch.logit(mean.clamp(1e-3, 1 - 1e-3)))

@@ -50,6 +50,7 @@ class Model(nn.Module, abc.ABC):
         steps_taken: how many training steps, a tensor (); only the step advances it, so that what
             is scheduled by it stands still in evaluation. No part of a checkpoint.
         z_dim, y_dim: latent dimensions and labels, 0 where there are none.
+        betas: decays of Adam's two averages.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Model(nn.Module, abc.ABC):
     steps_taken: torch.Tensor
     z_dim: int = 0
     y_dim: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
     # Methods of those with bounds, a classifier, labels: see the classes that have them.
     negative_elbo_bound: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
     negative_iwae_bound: Callable[[torch.Tensor, int], tuple[torch.Tensor, ...]]
@@ -95,10 +97,13 @@ class Model(nn.Module, abc.ABC):
         """Counts a training step."""
         self.steps_taken.add_(1)
 
-    def prepare(self, images: torch.Tensor) -> None:
-        """Meets the training images, (N, D) grey in [0, 1], once before the first step.
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
+        """Meets the training images once before the first step.
 
         It may set what depends on them, and draw random numbers.
+
+        Args:
+            images: gives them, (N, D) grey in [0, 1]; most models do not ask.
         """
 
     @property

@@ -1,6 +1,7 @@
 """An autoencoder of convolutions."""
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -77,9 +78,9 @@ class ConvAutoencoder(Autoencoder):
         return images.reshape(*z.shape[:-1], self.x_dim).to(self.code.weight.dtype)
 
     @torch.no_grad()
-    def prepare(self, images: torch.Tensor) -> None:
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
         """The last bias draws the mean grey value."""
-        mean = images.mean().clamp(1e-3, 1 - 1e-3)
+        mean = images().mean().clamp(1e-3, 1 - 1e-3)
         last = cast(torch.Tensor, self.dec[-2].bias)
         if self.output_name == "sigmoid":
             last.fill_(torch.logit(mean))

@@ -8,6 +8,7 @@ the posterior from the prior falls into three,
 index-code mutual information, total correlation, dimension-wise KL (p(z) = Π_j p(z_j)).
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -101,8 +102,8 @@ class TotalCorrelation(Objective):
         super().__init__(z_dim)
         self.beta, self.images = beta, IMAGES
 
-    def prepare(self, images: torch.Tensor) -> None:
-        self.images = len(images)
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
+        self.images = len(images())
 
     def forward(self, model: "LatentVariableModel", x: torch.Tensor, player: str) -> "Loss":
         q, prior = model.posterior(x), model.prior()

@@ -91,11 +91,11 @@ class FamilyVAE(LatentVariableModel):
         return {"model": own, **others}
 
     @torch.no_grad()
-    def prepare(self, images: torch.Tensor) -> None:
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
         for part in (self.prior_part, self.objective):
             part.prepare(images)
         if self._net.bias == "mean":
-            mean = images.mean(0).clamp(1e-3, 1 - 1e-3)
+            mean = images().mean(0).clamp(1e-3, 1 - 1e-3)
             self.dec.bias.copy_(self.likelihood_part.outputs_for(mean))
 
     def networks(self) -> dict[str, Sequential]:

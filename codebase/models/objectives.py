@@ -5,6 +5,7 @@ over dimensions; they stay per image, (B,), to the last line.
 """
 
 import abc
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,8 +41,8 @@ class Objective(nn.Module, abc.ABC):
         """{name: parameters} of those that train beside the rest of the model."""
         return {}
 
-    def prepare(self, images: torch.Tensor) -> None:
-        """Meets the training images, (N, D) as the model takes them, before the first step."""
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
+        """May ask for the training images, (N, D) grey in [0, 1], before the first step."""
 
 
 def summaries(

@@ -54,8 +54,8 @@ class Prior(nn.Module, abc.ABC):
             posterior: the model's, images (…, D) → q(z|x).
         """
 
-    def prepare(self, images: torch.Tensor) -> None:
-        """Meets the training images, (N, D) as the model takes them, before the first step."""
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
+        """May ask for the training images, (N, D) grey in [0, 1], before the first step."""
 
 
 class StandardNormal(Prior):
@@ -102,10 +102,11 @@ class Vamp(Prior):
         self.pre = nn.Parameter(torch.randn(k, x_dim))
 
     @torch.no_grad()
-    def prepare(self, images: torch.Tensor) -> None:
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
         if self.pseudo == "data":
-            chosen = torch.randint(len(images), (len(self.pre),), device=images.device)
-            self.pre.copy_(torch.logit(images[chosen].to(self.pre), eps=0.01))
+            grey = images()
+            chosen = torch.randint(len(grey), (len(self.pre),), device=grey.device)
+            self.pre.copy_(torch.logit(grey[chosen].to(self.pre), eps=0.01))
 
     @property
     def images(self) -> torch.Tensor:

@@ -1,11 +1,12 @@
 """What follows from a prior, a posterior and a likelihood where most labels are unknown."""
 
 import abc
+import math
 
 import torch
 from torch.nn import functional as F
 
-from codebase.models.base import Abilities, LatentVariableModel
+from codebase.models.base import Abilities, LatentVariableModel, Loss
 from codebase.models.distributions import Categorical, sample_and_kl
 
 
@@ -31,10 +32,15 @@ class SemiSupervisedModel(LatentVariableModel):
     than a float can tell from nothing; with `prune` an image meets only the others.
 
     Attributes:
-        gen_weight: weight of the mean −ELBO in the loss.
+        gen_weight: weight of the mean −ELBO in the loss; at 0 only the classifier is run.
+        class_weight: weight of the mean cross-entropy of the labelled images.
+        labeled_elbo: ELBO(x, y) of the labelled pairs is trained on too.
+        prune: leaves out labels that weigh less than rounding does.
     """
 
     gen_weight: float = 1
+    class_weight: float = 100
+    labeled_elbo = False
     prune = False
 
     @property
@@ -45,8 +51,12 @@ class SemiSupervisedModel(LatentVariableModel):
         return Abilities(bounds=True, reconstructions=True, samples=True, classifier=True)
 
     @abc.abstractmethod
-    def label_posterior(self, x: torch.Tensor) -> Categorical:
-        """q(y|x), a `Categorical` over (B, Y)."""
+    def label_posterior(self, x: torch.Tensor, *drawn: torch.Tensor) -> Categorical:
+        """q(y|x), a `Categorical` over (B, Y); of what was drawn first, see `auxiliary`."""
+
+    def auxiliary(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What is drawn for each image before its label, (B, …) each: here nothing."""
+        return ()
 
     @property
     def steps_differ(self) -> bool:
@@ -63,13 +73,14 @@ class SemiSupervisedModel(LatentVariableModel):
     # Bounds
 
     def negative_elbo_terms_given(
-        self, x: torch.Tensor, y: torch.Tensor
+        self, x: torch.Tensor, y: torch.Tensor, *drawn: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(kl_z, rec) of each image with its label known, one sample z ~ q(z|x, y).
 
         Args:
             x: (B, D).
             y: one-hot labels (…, B or 1, Y), which broadcast against the images.
+            drawn: by `auxiliary`; without it, drawn anew.
         Returns:
             kl_z, rec: (…, B) each.
         """
@@ -78,21 +89,26 @@ class SemiSupervisedModel(LatentVariableModel):
 
     def negative_elbo_terms(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(kl_z, kl_y, rec) of each image, (B,) each, the label summed out."""
-        label = self.label_posterior(x)
+        drawn = self.auxiliary(x)
+        label = self.label_posterior(x, *drawn)
         q = label.probs  # (B, Y)
-        kl_z, rec = self._terms_by_label(x, q)  # (B, Y)
+        kl_z, rec = self._terms_by_label(x, q, *drawn)  # (B, Y)
         return (q * kl_z).sum(-1), label.kl_to_uniform(), (q * rec).sum(-1)
 
-    def _terms_by_label(self, x: torch.Tensor, q: torch.Tensor) -> list[torch.Tensor]:
+    def _terms_by_label(
+        self, x: torch.Tensor, q: torch.Tensor, *drawn: torch.Tensor
+    ) -> list[torch.Tensor]:
         """(kl_z, rec) of each image with each label, (B, Y) each; 0 for a label that is pruned."""
         if self.prune:
             pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
             if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
                 # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
                 image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
-                terms = self.negative_elbo_terms_given(x[image], F.one_hot(label, self.y_dim).to(x))
+                y = F.one_hot(label, self.y_dim).to(x)
+                terms = self.negative_elbo_terms_given(x[image], y, *(t[image] for t in drawn))
                 return [torch.zeros_like(q).index_put((*pairs.T,), t[: len(pairs)]) for t in terms]
-        return [term.T for term in self.negative_elbo_terms_given(x, self.labels(x))]  # (Y, B)
+        terms = self.negative_elbo_terms_given(x, self.labels(x), *drawn)  # (Y, B)
+        return [term.T for term in terms]
 
     def negative_elbo_bound(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.
@@ -109,6 +125,52 @@ class SemiSupervisedModel(LatentVariableModel):
         """As for any model, of M samples for each label, which the prior weighs alike: (M·Y, B)."""
         terms = super().importance_terms(x, samples, self.labels(x))  # (M, Y, B)
         return tuple(term.flatten(0, 1) for term in terms)
+
+    def negative_elbo_bound_given(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """−ELBO(x, y) = KL(q(z|x, y) ‖ p(z)) − E_q[log p(x|z, y)] − log p(y), a scalar.
+
+        Args:
+            x: (B, 784) in {0, 1}.
+            y: (B, Y) one-hot.
+        """
+        kl_z, rec = self.negative_elbo_terms_given(x, y)
+        return (kl_z + rec).mean() + math.log(self.y_dim)
+
+    # Training
+
+    def classification_cross_entropy(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """−log q(y|x), averaged over the batch: (B, 784), one-hot (B, Y) → a scalar."""
+        logits = self.label_posterior(x, *self.auxiliary(x)).logits
+        if y.shape != logits.shape:
+            raise ValueError(f"y must have shape {tuple(logits.shape)}, got {tuple(y.shape)}")
+        return F.cross_entropy(logits, y)
+
+    def loss(self, x: torch.Tensor, xl: torch.Tensor, yl: torch.Tensor) -> Loss:
+        """gw · mean[−ELBO(x)] + cw · mean[−log q(yl|xl)], to be minimized, and summaries to log.
+
+        With labeled_elbo, gw also weighs mean[−ELBO(xl, yl)], and cw plays the part of α.
+
+        Args:
+            x: (B, 784) unlabelled images in {0, 1}.
+            xl, yl: (L, 784) and one-hot (L, Y), the labelled pairs.
+        """
+        if yl.shape != (len(xl), self.y_dim):
+            raise ValueError(
+                f"xl and yl must be (L, 784) and (L, {self.y_dim}), "
+                f"got {tuple(xl.shape)} and {tuple(yl.shape)}"
+            )
+        ce = self.classification_cross_entropy(xl, yl)
+        loss = self.class_weight * ce
+        summaries = {"class/ce": ce}
+        if self.gen_weight != 0:
+            nelbo, kl_z, kl_y, rec = self.negative_elbo_bound(x)
+            loss = loss + self.gen_weight * nelbo
+            summaries |= {"gen/elbo": -nelbo, "gen/kl_z": kl_z, "gen/kl_y": kl_y, "gen/rec": rec}
+            if self.labeled_elbo:
+                nelbo_xy = self.negative_elbo_bound_given(xl, yl)
+                loss = loss + self.gen_weight * nelbo_xy
+                summaries["gen/elbo_labeled"] = -nelbo_xy
+        return loss, {"train/loss": loss} | summaries
 
     # Sampling
 

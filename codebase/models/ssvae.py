@@ -1,13 +1,9 @@
 """The semi-supervised VAE, model M2 of Kingma et al. (2014)."""
 
-import math
-
 import torch
 from torch.nn import Sequential, Sigmoid, Softmax
-from torch.nn import functional as F
 
 from codebase.models import nns
-from codebase.models.base import Loss
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian
 from codebase.models.priors import StandardNormalPrior
 from codebase.models.semisupervised import SemiSupervisedModel
@@ -22,8 +18,8 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
         q(y|x) = Categorical(logits = cls(x))          classifier   (Y,)
         q(z|x, y) = N(m, diag v),  m, v = enc(x, y)    posterior    (Z,)
 
-    Its bounds and samples follow: see `SemiSupervisedModel`. The expectation over q(y|x) is exact:
-    every image (B, 784) meets every label (Y, 1, Y) by broadcasting, labels outermost.
+    Its bounds, loss and samples follow: see `SemiSupervisedModel`. The expectation over q(y|x) is
+    exact: every image (B, 784) meets every label (Y, 1, Y) by broadcasting, labels outermost.
 
     Args:
         nn: version of the networks, a module of codebase.models.nns.
@@ -85,47 +81,3 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
             "decoder": Sequential(*self.dec.net, Sigmoid()),
             "classifier": Sequential(*self.cls.net, Softmax(-1)),
         }
-
-    def negative_elbo_bound_given(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """−ELBO(x, y) = KL(q(z|x, y) ‖ p(z)) − E_q[log p(x|z, y)] − log p(y), a scalar.
-
-        Args:
-            x: (B, 784) in {0, 1}.
-            y: (B, Y) one-hot.
-        """
-        kl_z, rec = self.negative_elbo_terms_given(x, y)
-        return (kl_z + rec).mean() + math.log(self.y_dim)
-
-    def classification_cross_entropy(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """−log q(y|x), averaged over the batch: (B, 784), one-hot (B, Y) → a scalar."""
-        logits = self.cls(x)
-        if y.shape != logits.shape:
-            raise ValueError(f"y must have shape {tuple(logits.shape)}, got {tuple(y.shape)}")
-        return F.cross_entropy(logits, y)
-
-    def loss(self, x: torch.Tensor, xl: torch.Tensor, yl: torch.Tensor) -> Loss:
-        """gw · mean[−ELBO(x)] + cw · mean[−log q(yl|xl)], to be minimized, and summaries to log.
-
-        With labeled_elbo, gw also weighs mean[−ELBO(xl, yl)], and cw plays the part of α.
-
-        Args:
-            x: (B, 784) unlabelled images in {0, 1}.
-            xl, yl: (L, 784) and one-hot (L, Y), the labelled pairs.
-        """
-        if yl.shape != (len(xl), self.y_dim):
-            raise ValueError(
-                f"xl and yl must be (L, 784) and (L, {self.y_dim}), "
-                f"got {tuple(xl.shape)} and {tuple(yl.shape)}"
-            )
-        ce = self.classification_cross_entropy(xl, yl)
-        loss = self.class_weight * ce
-        summaries = {"class/ce": ce}
-        if self.gen_weight != 0:
-            nelbo, kl_z, kl_y, rec = self.negative_elbo_bound(x)
-            loss = loss + self.gen_weight * nelbo
-            summaries |= {"gen/elbo": -nelbo, "gen/kl_z": kl_z, "gen/kl_y": kl_y, "gen/rec": rec}
-            if self.labeled_elbo:
-                nelbo_xy = self.negative_elbo_bound_given(xl, yl)
-                loss = loss + self.gen_weight * nelbo_xy
-                summaries["gen/elbo_labeled"] = -nelbo_xy
-        return loss, {"train/loss": loss} | summaries

@@ -1,6 +1,7 @@
 """A VAE whose latents are entries of a codebook (van den Oord, Vinyals & Kavukcuoglu, 2017)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -101,9 +102,10 @@ class VQVAE(LatentVariableModel):
         return summaries((cost + kl).mean(), kl, rec)
 
     @torch.no_grad()
-    def prepare(self, images: torch.Tensor) -> None:
+    def prepare(self, images: Callable[[], torch.Tensor]) -> None:
         """Begins with codes of training images as the entries, so that each is near something."""
-        some = images[torch.randperm(len(images), device=images.device)[: 10 * self.k]]
+        grey = images()
+        some = grey[torch.randperm(len(grey), device=grey.device)[: 10 * self.k]]
         found = self._encoded(some.to(self.steps_taken.device)).flatten(0, 1)
         order = torch.randperm(len(found), device=found.device)
         if len(found) >= self.k:

@@ -95,7 +95,7 @@ def record(point: Point, z_dim: int) -> dict:
         "beta": point.beta,
         "runs": point.runs,
         "collapsed": point.collapsed(z_dim) if point.runs else None,
-    } | {name: n and {"value": n.value, "se": n.se} for name, n in numbers.items()}
+    } | {name: n and n.record() for name, n in numbers.items()}
 
 
 # The figure

@@ -81,6 +81,13 @@ TRAINING = (
         default=1,
         names=NEUTRAL,
     ),
+    Flag(
+        "compile",
+        "1: what is replayed on a CPU is compiled too, by a C++ compiler and in about a minute the "
+        "first time; its numbers differ from the others by rounding",
+        type=switch,
+        default=0,
+    ),
 )
 RUN = _neutral(
     Flag("run", "run id, for replicates", type=number(int, 0, 9999), default=0),
@@ -233,8 +240,9 @@ def parser_of(
     p.add(entry.own, "model")
     if axes:
         p.add((flag for flag in entry.flags if flag not in entry.own), "parts")
-    iter_max, *training = TRAINING
-    p.add([replace(iter_max, default=entry.iter_max), *training], "training")
+    own = {"iter_max": entry.iter_max, "lr": entry.lr}
+    training = [replace(f, default=own.get(f.name, f.default)) for f in TRAINING]
+    p.add(training, "training")
     p.add(RUN, "run")
     p.add(DATA, "data")
     if entry.task in EVALUATION:

@@ -68,7 +68,7 @@ def seconds_a_step(settings: Settings, model: Model) -> float:
             those of all images are known here, so a semi-supervised one is not for this.
     """
     args, data = settings.args, settings.dataset.to(settings.device)
-    model.prepare(grey(data.train_x))
+    model.prepare(lambda: grey(data.train_x))
     if settings.device.type == "cpu":
         model.allow_data_dependent_shapes()
     shuffling = seeded_generator(settings.seed, settings.device)

@@ -47,6 +47,7 @@ def measure(args: argparse.Namespace) -> None:
     from codebase.data import datasets, subsets
     from codebase.engine import cores
     from codebase.evaluation.gap import Effort, gaps
+    from codebase.evaluation.numbers import recorded
     from codebase.evaluation.tables import table
     from codebase.files import records
     from codebase.models.base import LatentVariableModel
@@ -71,7 +72,7 @@ def measure(args: argparse.Namespace) -> None:
         "images": len(x),
         "steps": args.steps,
         "samples": args.samples,
-        "numbers": {name: {"value": n.value, "se": n.se} for name, n in found.items()},
+        "numbers": recorded(found),
         "seconds": round(time.perf_counter() - began, 1),
     }
     path = run.folder / "gap.json"

@@ -145,7 +145,7 @@ def _as_one(begun, task):
     if len(begun) > 1:
         args = runs[0].args
         options = {"lr": runs[0].settings.lr, "precision": runs[0].settings.precision}
-        options |= {"graph": bool(args.graph), "on_failure": _say}
+        options |= {"graph": bool(args.graph), "fuse": bool(args.compile), "on_failure": _say}
         try:
             session = StackedSession(sessions, **options)
             print(f"\n{len(begun)} runs trained as one")

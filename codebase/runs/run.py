@@ -21,8 +21,9 @@ from codebase.engine.selection import NAME as BEST
 from codebase.engine.selection import Selection
 from codebase.engine.session import Session
 from codebase.errors import UserError
+from codebase.evaluation import features
 from codebase.evaluation.bounds import full_bounds
-from codebase.evaluation.numbers import Numbers
+from codebase.evaluation.numbers import Numbers, recorded
 from codebase.files import disk, logs, records
 from codebase.models.base import Model
 from codebase.runs import progress, record
@@ -144,7 +145,8 @@ class Run:
         self.folder.claim()
         self._open_log()
         (x, y), held_out = subsets.training(self.dataset, self.args.without, self.args.validation)
-        model.prepare(grey(x))
+        model.prepare(lambda: grey(x))
+        features.give(model.modules(), self.dataset)
         self.selection = self._selection(model, held_out)
         shuffling = seeded_generator(self.settings.seed, self.device)
         return Session(
@@ -157,6 +159,7 @@ class Run:
             lr=self.settings.lr,
             precision=self.settings.precision,
             graph=bool(self.args.graph),
+            fuse=bool(self.args.compile),
             decay=self.args.ema,
             selection=self.selection,
             state_path=self.folder.state_path,
@@ -236,10 +239,7 @@ class Run:
             "versions": versions(),
             "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "training": self._training(),
-            "numbers": {
-                group: {name: {"value": n.value, "se": n.se} for name, n in members.items()}
-                for group, members in numbers.items()
-            },
+            "numbers": {group: recorded(members) for group, members in numbers.items()},
             "seconds": round(time.perf_counter() - self.settings.began, 1),
         }
 

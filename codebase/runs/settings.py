@@ -1,5 +1,7 @@
 """What a command line comes to on this machine, resolved once, before anything else happens."""
 
+import os
+import shutil
 import time
 from argparse import Namespace
 from collections.abc import Mapping
@@ -170,6 +172,10 @@ def check(args: Namespace) -> None:
     """Raises a UserError for flags that do not go together, or not with torchrun."""
     if args.schedule != "constant" and args.lr_end > args.lr:
         raise UserError(f"--lr_end {args.lr_end:g} is above --lr {args.lr:g}, where it begins.")
+    if args.compile and not args.graph:
+        raise UserError("--compile 1 compiles what is replayed, and --graph 0 replays nothing.")
+    if args.compile and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise UserError("--compile 1 needs a C++ compiler: g++, or what CXX names, is not there.")
     shared = ranks.world() > 1 and not ranks.launched_here()
     if args.runs is None:
         if args.jobs > 1 or shared:

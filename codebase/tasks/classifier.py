@@ -20,6 +20,7 @@ from codebase.models.base import LatentVariableModel
 from codebase.runs.run import Run
 from codebase.tasks.likelihood import (
     COLUMNS,
+    draw,
     draw_curves,
     draw_figures,
     log_bounds,
@@ -55,9 +56,10 @@ def watch(run: Run, model: LatentVariableModel, step: int) -> None:
     if model.abilities.bounds:
         x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
         log_test(run, subset_bounds(model, x, run_iwae=False), step)
-        with seeded(run.settings.seed):
-            grid = class_conditional(model, 10)
-        log_grid(run.writer, "class_conditional", grid, step, columns=10)
+        if model.y_dim:
+            with seeded(run.settings.seed):
+                grid = class_conditional(model, 10)
+            log_grid(run.writer, "class_conditional", grid, step, columns=10)
 
 
 def report(run: Run, model: LatentVariableModel) -> None:
@@ -75,9 +77,12 @@ def report(run: Run, model: LatentVariableModel) -> None:
         print("\nbound on the test subset, nats per image")
         print(table({f"test subset ({len(x)})": groups["subset"]}))
         bound = groups["subset"]
-        fallen = collapsed(bound["kl_z"].value, None, model.z_dim)
+        fallen = collapsed(bound["kl_z" if model.y_dim else "kl"].value, None, model.z_dim)
         warn_of_failure(fallen, bound["nelbo"].value, x.shape[1])
-        pictures["digits of every class"] = partial(_draw, run, model, x)
+        if model.y_dim:
+            pictures["digits of every class"] = partial(_draw, run, model, x)
+        else:
+            pictures["samples and reconstructions"] = partial(draw, run, model, x)
         pictures["latents in the log"] = partial(log_latents, run, model)
     run.finish(groups, pictures, confusion=confusion.tolist())
     draw_figures(run, model)

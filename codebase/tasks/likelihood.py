@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from codebase import figures
-from codebase.data import subsets
+from codebase.data import datasets, subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation import bounds
@@ -73,7 +73,7 @@ def report(run: Run, model: LatentVariableModel) -> None:
     fallen = collapsed(subset["kl"].value, active, model.z_dim)
     warn_of_failure(fallen, subset["nelbo"].value, x.shape[1], levels_of(model))
     pictures = {
-        "samples and reconstructions": partial(_draw, run, model, x),
+        "samples and reconstructions": partial(draw, run, model, x),
         "curves": partial(draw_curves, run),
         "bounds of each image": partial(save_by_image, run, of_images),
         "latents in the log": partial(log_latents, run, model),
@@ -100,7 +100,8 @@ def further(run: Run, model: LatentVariableModel, test: torch.Tensor) -> Numbers
     return {name: Number.of(t.cpu()) for name, t in model.further(test, y).items()}
 
 
-def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
+def draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
+    """Samples, their probabilities, and reconstructions of images x (N, D), as pictures."""
     with seeded(run.settings.seed):
         likelihood = model.likelihood(model.sample_z(ROWS * COLUMNS))
         means, samples = likelihood.mean, likelihood.sample()
@@ -132,7 +133,7 @@ def draw_figures(run: Run, model: CodingModel) -> None:
 def _draw_figures(run: Run, model: CodingModel) -> None:
     from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
-    others = book.other_datasets(run.dataset.name, run.args.data_dir)
+    others = datasets.others(run.dataset.name, run.args.data_dir)
     able = cast(LatentVariableModel, model)  # or less; its traits say what can be drawn
     study = book.Study(able, run.dataset, run.name, run.settings.seed, others)
     book.draw(study, run.folder.output / "figures")

@@ -8,7 +8,6 @@ from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import as_pixels
 from codebase.engine.randomness import seeded
-from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.codes import codes, redrawn
 from codebase.evaluation.collapse import active
 from codebase.evaluation.numbers import Number
@@ -86,8 +85,7 @@ def report(run: Run, model: Autoencoder) -> None:
 
 def errors(model: Autoencoder, x: torch.Tensor) -> torch.Tensor:
     """The squared error of each image, (N, D) → (N,) float64 on the CPU."""
-    parts = [squared_error(part, redrawn(model, part)) for part in x.split(CHUNK)]
-    return torch.cat(parts).cpu().double()
+    return squared_error(x, redrawn(model, x)).cpu().double()
 
 
 def trained_on(run: Run, model: Autoencoder) -> torch.Tensor:

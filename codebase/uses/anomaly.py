@@ -14,7 +14,7 @@ from codebase.evaluation.codes import redrawn
 from codebase.evaluation.numbers import Number
 from codebase.evaluation.pca import Pca
 from codebase.models.autoencoders import squared_error
-from codebase.models.base import CodingModel, LatentVariableModel
+from codebase.models.base import LatentVariableModel
 from codebase.uses.subject import Found, Subject
 
 REPEATS = 5  # samples of z for a bound
@@ -27,12 +27,12 @@ def measure(subject: Subject, args: Namespace) -> Found:
     outside = {}
     if subject.without is not None:
         outside[f"digit {subject.without}"] = x[y == subject.without]
-    for name, images in _others(subject.dataset.name, args.data_dir).items():
+    for name, images in datasets.others(subject.dataset.name, args.data_dir).items():
         outside[name] = subject.as_taken(images)
     if not outside:
         raise UserError("There is nothing to compare with: train with --without DIGIT.")
     pca = Pca.of(subject.train[0], subject.size)
-    ways = {"squared error": lambda t: errors(subject.model, t)}
+    ways = {"squared error": lambda t: squared_error(t, redrawn(subject.model, t))}
     if subject.model.abilities.bounds:
         ways = {"nelbo": lambda t: bounds(cast(LatentVariableModel, subject.model), t)} | ways
     if len(pca.axes) < x.shape[1]:
@@ -45,18 +45,6 @@ def measure(subject: Subject, args: Namespace) -> Found:
     if subject.without is None:
         notes.append("a digit as the outlier takes a run that was trained with --without DIGIT")
     return Found(f"AUROC of outliers against {len(inside):,} test images", columns, tuple(notes))
-
-
-def _others(name, data_dir):
-    """Test images of the other datasets that need no download."""
-    others = [n for n in (*datasets.TORCHVISION, "digits") if n != name]
-    there = [n for n in others if n == "digits" or datasets.on_disk(n, data_dir)]
-    return {n: datasets.load(n, data_dir).test_x for n in there}
-
-
-def errors(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
-    """The squared error of each image, (N, D) → (N,)."""
-    return torch.cat([squared_error(part, redrawn(model, part)) for part in x.split(CHUNK)])
 
 
 def bounds(model: LatentVariableModel, x: torch.Tensor) -> torch.Tensor:

@@ -34,8 +34,9 @@ def measure(subject: Subject, args: Namespace) -> Found:
     if subject.model.y_dim:
         raise UserError(f"{subject.name} has a label in its code, whose bits are not counted here.")
     rates, columns = {}, {}
+    reach = _range(subject.codes(subject.train[0]))
     for bits in BITS:
-        again = _from_rounded(subject, x, bits)
+        again = _from_rounded(subject, x, reach, bits)
         error = (grey(subject.dataset.test_x) - again).square().sum(1)
         columns[f"code of {bits} bits a number"] = {
             "bits per image": Number(_rate(subject, bits), None),
@@ -63,9 +64,9 @@ def _rate(subject, bits):
     return subject.size * bits + math.log2(math.comb(subject.model.z_dim, subject.size))
 
 
-def _from_rounded(subject, x, bits):
-    """Images redrawn from codes whose numbers are rounded, (N, D)."""
-    low, high = _range(subject.codes(subject.train[0]))
+def _from_rounded(subject, x, reach, bits):
+    """Images redrawn from codes whose numbers are rounded within their reach, (N, D)."""
+    low, high = reach
     with torch.no_grad():
         return torch.cat(
             [

@@ -10,7 +10,6 @@ from scipy.signal import wiener
 from codebase import figures
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
-from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.codes import redrawn
 from codebase.evaluation.numbers import Number
 from codebase.models.autoencoders import DenoisingAutoencoder
@@ -28,7 +27,7 @@ def measure(subject: Subject, args: Namespace) -> Found:
     truth = grey(subject.dataset.test_x)
     with seeded():
         noisy = noise(truth)
-    pictures = {"noisy": noisy, "model": restored(subject, noisy)}
+    pictures = {"noisy": noisy, "model": redrawn(subject.model, noisy)}
     pictures |= filtered(noisy)
     found = {name: Number.of(psnr(images, truth)) for name, images in pictures.items()}
     at = torch.arange(0, len(truth), -(-len(truth) // SHOWN))
@@ -50,11 +49,6 @@ def _noise(subject, args):
     if args.rate is not None:
         return Noise(kind, args.rate)
     return own if own and own.kind == kind else Noise(kind, 0.3)
-
-
-def restored(subject: Subject, noisy: torch.Tensor) -> torch.Tensor:
-    """What the model redraws of spoiled images, (N, D)."""
-    return torch.cat([redrawn(subject.model, part) for part in noisy.split(CHUNK)])
 
 
 def filtered(noisy: torch.Tensor) -> dict[str, torch.Tensor]:

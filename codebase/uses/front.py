@@ -22,12 +22,17 @@ RATE = Flag(
     "of the noise: the standard deviation, or how many of the pixels (default: the run's, or 0.3)",
     type=number(float, 0),
 )
+SAMPLES = Flag("samples", "images of each kind", type=number(int, 1, 1_000_000), default=10_000)
 # {what: a line, its flags}; each is a module of this room with measure(subject, args).
 USES: dict[str, tuple[str, tuple[Flag, ...]]] = {
     "neighbours": ("the label of an image's nearest neighbours, in codes, pixels and PCA", ()),
     "anomaly": ("images of a digit left out of training, and of other data, as outliers", ()),
     "denoise": ("noise taken away, beside median and Wiener filters", (NOISE, RATE)),
     "compress": ("bits per image, beside zlib and PNG on the same pixels", ()),
+    "quality": (
+        "how like the data its samples are, beside how like them other data is",
+        (SAMPLES,),
+    ),
     "disentangle": ("whether factors have dimensions of their own, of a run on sprites", ()),
     "labels": ("a classifier of 100 and 1,000 labels on the encoder", (SEEDS, STEPS)),
 }
@@ -67,13 +72,14 @@ def main(words: Sequence[str]) -> None:
     args = parser(what).parse_args(words[1:])
 
     from codebase.engine import cores
+    from codebase.evaluation.numbers import recorded
     from codebase.evaluation.tables import table
     from codebase.files import records
     from codebase.uses.subject import Subject
 
     began = time.perf_counter()
     cores.use(args.threads, None)
-    subject = Subject.of(args.run, args.data_dir)
+    subject = Subject.of(args.run, args.data_dir, samples=what == "quality")
     found = importlib.import_module(f"codebase.uses.{what}").measure(subject, args)
     print(f"\n{subject.name} after {subject.run.step:,} iterations: {found.title}")
     print(table(found.columns))
@@ -86,10 +92,7 @@ def main(words: Sequence[str]) -> None:
         "data": subject.dataset.name,
         "without": subject.without,
         **found.extra,
-        "numbers": {
-            column: {name: {"value": n.value, "se": n.se} for name, n in numbers.items()}
-            for column, numbers in found.columns.items()
-        },
+        "numbers": {column: recorded(numbers) for column, numbers in found.columns.items()},
         "seconds": round(time.perf_counter() - began, 1),
     }
     path = subject.run.folder / f"use-{what}.json"

@@ -83,7 +83,7 @@ def _classifiers(model, unlabelled, x, y, steps, seed):
     yield "encoder trained on", tuned
     with seeded(seed):
         fresh = copy.deepcopy(model).apply(reset_weights)
-        fresh.prepare(unlabelled)
+        fresh.prepare(lambda: unlabelled)
     scratch = Classifier(fresh, unlabelled)
     train(scratch, x, y, steps, seed)
     yield "encoder from scratch", scratch

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -37,30 +37,37 @@ class Found:
 
 
 class Subject:
-    """A run whose model codes images, and the images as it takes them.
+    """A run whose model codes images, or draws them, and the images as it takes them.
 
     Args:
         run: opened.
         dataset: what it was trained on, with labels.
         without: the digit that it was trained without, or None.
         held_out: how many training images were held out for validation.
+        samples: whether it is enough that the model draws images.
     Raises:
         UserError: the model gives images no codes.
     """
 
     def __init__(
-        self, run: SavedRun, dataset: Dataset, without: int | None = None, held_out: int = 0
+        self,
+        run: SavedRun,
+        dataset: Dataset,
+        without: int | None = None,
+        held_out: int = 0,
+        samples: bool = False,
     ) -> None:
         model = run.model
-        if not isinstance(model, CodingModel) or not model.abilities.reconstructions:
+        coding = isinstance(model, CodingModel) and model.abilities.reconstructions
+        if not coding and not (samples and model.abilities.samples):
             raise UserError(f"{run.folder.name} gives images no codes, which its uses are of.")
         self.run, self.dataset, self.without, self.held_out = run, dataset, without, held_out
-        self.model: CodingModel = model
+        self.model = cast(CodingModel, model)
         self.name, self.pixels = run.folder.name, model.abilities.pixels
 
     @classmethod
-    def of(cls, run: str, data_dir: str | Path) -> "Subject":
-        """Opens a run by its name or folder, with its data.
+    def of(cls, run: str, data_dir: str | Path, samples: bool = False) -> "Subject":
+        """Opens a run by its name or folder, with its data; `samples` as for the class.
 
         Raises:
             UserError: it cannot be opened, or codes no images.
@@ -68,9 +75,8 @@ class Subject:
         opened = open_run(run)
         recorded = opened.folder / "flags.json"
         flags = record.of_flags(recorded) if recorded.exists() else {}
-        return cls(
-            opened, opened.dataset(data_dir), flags.get("without"), flags.get("validation", 0)
-        )
+        left_out = flags.get("without"), flags.get("validation", 0)
+        return cls(opened, opened.dataset(data_dir), *left_out, samples)
 
     @property
     def size(self) -> int:

@@ -40,8 +40,8 @@ def check_size(name: str, size: int) -> None:
         raise ValueError(f"{name} must be at least 1, got {size}")
 
 
-def joint(net: nn.Sequential, a: torch.Tensor, b: torch.Tensor | None = None) -> torch.Tensor:
-    """net([a, b]) for a and b that need only broadcast against each other.
+def joint(net: nn.Sequential, a: torch.Tensor, *others: torch.Tensor | None) -> torch.Tensor:
+    """net([a, b, …]) for parts that need only broadcast against each other; None is left out.
 
     The first layer's product with the joined input is the sum of the parts' products with their
     own columns of its weight, [a b] [W_a W_b]ᵀ = a W_aᵀ + b W_bᵀ. So a batch of images (B, 784)
@@ -50,12 +50,14 @@ def joint(net: nn.Sequential, a: torch.Tensor, b: torch.Tensor | None = None) ->
     What comes out has the weights' type, so densities are never taken in a lower precision that
     the products may be taken in.
     """
-    first = cast(nn.Linear, net[0])
-    if b is None:
+    first, parts = cast(nn.Linear, net[0]), [b for b in others if b is not None]
+    if not parts:
         h = first(a)
     else:
-        w_a, w_b = first.weight.split([a.shape[-1], b.shape[-1]], dim=1)
-        h = F.linear(a, w_a, first.bias) + F.linear(b, w_b)
+        w_a, *weights = first.weight.split([t.shape[-1] for t in (a, *parts)], dim=1)
+        h = F.linear(a, w_a, first.bias)
+        for b, w in zip(parts, weights, strict=True):
+            h = h + F.linear(b, w)
     return net[1:](h).to(first.weight.dtype)
 
 

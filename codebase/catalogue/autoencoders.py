@@ -1,0 +1,180 @@
+"""Autoencoders: codes that are points."""
+
+from dataclasses import replace
+
+from codebase import axes
+from codebase.catalogue.entry import Entry
+from codebase.catalogue.flags import dimensions
+from codebase.flag import Flag, number, switch
+
+LAYERS = Flag(
+    "layers", "hidden layers on each side", type=number(int, 0, 100), default=2, argument="layers"
+)
+ONE_LAYER = replace(LAYERS, default=0)
+ACTIVATION = Flag(
+    "activation",
+    "of the hidden layers",
+    default="elu",
+    choices=("elu", "relu", "silu", "softplus", "tanh", "sigmoid", "linear"),
+    argument="activation",
+)
+OUTPUT = Flag(
+    "output",
+    "function of the redrawn pixels",
+    default="sigmoid",
+    choices=("sigmoid", "linear"),
+    argument="output",
+)
+TIED = Flag(
+    "tied",
+    "1: the decoder's matrices are the encoder's, transposed",
+    type=switch,
+    default=0,
+    argument="tied",
+)
+WEIGHT = Flag("weight", "of the penalty", type=number(float, 0), default=0.1, argument="weight")
+DENSE = (axes.HIDDEN, LAYERS, ACTIVATION, OUTPUT)
+SHALLOW = (axes.HIDDEN, ONE_LAYER, ACTIVATION, OUTPUT)
+
+
+def _autoencoder(name, line, source, cls, *own, z=10):
+    """One of models.autoencoders and its neighbours, "module:Class"."""
+    model = f"codebase.models.{cls}"
+    return Entry(name, line, source, model, "reconstruction", 20_000, (dimensions(z), *own))
+
+
+ENTRIES = (
+    _autoencoder(
+        "ae",
+        "a deep autoencoder: a code for each image, and the image redrawn from it",
+        "Hinton & Salakhutdinov 2006",
+        "autoencoders:DeepAutoencoder",
+        *(*DENSE, TIED),
+    ),
+    _autoencoder(
+        "linear-ae",
+        "an autoencoder of one linear layer on each side: PCA, found by gradients",
+        "Baldi & Hornik 1989",
+        "autoencoders:DeepAutoencoder",
+        *(axes.HIDDEN, ONE_LAYER, replace(ACTIVATION, default="linear")),
+        *(replace(OUTPUT, default="linear"), TIED),
+    ),
+    _autoencoder(
+        "stacked-ae",
+        "a deep autoencoder whose layers are trained one by one first, then together",
+        "Bengio et al. 2007",
+        "autoencoders:StackedAutoencoder",
+        *(*DENSE, TIED),
+        Flag(
+            "pretrain",
+            "steps that each layer is trained for alone",
+            type=number(int, 0),
+            default=2_000,
+            argument="pretrain",
+        ),
+    ),
+    _autoencoder(
+        "conv-ae",
+        "an autoencoder of convolutions",
+        "Masci et al. 2011",
+        "convolutional:ConvAutoencoder",
+        Flag(
+            "channels",
+            "of the first layer, twice as many in every further one",
+            type=number(int, 1, 10_000),
+            default=16,
+            argument="channels",
+        ),
+        Flag(
+            "layers",
+            "of stride 2, on each side",
+            type=number(int, 0, 10),
+            default=2,
+            argument="layers",
+        ),
+        Flag(
+            "kernel",
+            "side of the kernels, odd",
+            type=number(int, 1, 99),
+            default=3,
+            argument="kernel",
+        ),
+        *(ACTIVATION, OUTPUT),
+    ),
+    _autoencoder(
+        "denoising-ae",
+        "a deep autoencoder that redraws the clean image from a spoiled one",
+        "Vincent et al. 2008",
+        "autoencoders:DenoisingAutoencoder",
+        *(*DENSE, TIED),
+        Flag(
+            "noise",
+            "what spoils the images in training",
+            default="masking",
+            choices=("gaussian", "masking", "saltpepper"),
+            argument="noise",
+        ),
+        Flag(
+            "rate",
+            "of the noise: the standard deviation, or how many of the pixels",
+            type=number(float, 0),
+            default=0.3,
+            argument="rate",
+        ),
+    ),
+    _autoencoder(
+        "k-sparse-ae",
+        "an autoencoder that keeps the k largest units of a large linear code",
+        "Makhzani & Frey 2014",
+        "sparse:KSparseAutoencoder",
+        *(*SHALLOW, replace(TIED, default=1)),
+        Flag(
+            "active",
+            "k, the units that are kept",
+            type=number(int, 1, 10_000),
+            default=25,
+            argument="active",
+        ),
+        Flag(
+            "alpha",
+            "in evaluation αk are kept",
+            type=number(float, 1),
+            default=1.0,
+            argument="alpha",
+        ),
+        z=1_000,
+    ),
+    _autoencoder(
+        "l1-ae",
+        "an autoencoder whose codes cost their absolute values, or their squares",
+        "Ng 2011",
+        "sparse:NormSparseAutoencoder",
+        *SHALLOW,
+        WEIGHT,
+        Flag("norm", "of the code", default="l1", choices=("l1", "l2"), argument="norm"),
+        z=1_000,
+    ),
+    _autoencoder(
+        "kl-ae",
+        "an autoencoder of sigmoid units that are to be active as seldom as ρ",
+        "Ng 2011",
+        "sparse:KLSparseAutoencoder",
+        *(*SHALLOW, TIED, WEIGHT),
+        Flag(
+            "rho",
+            "ρ, how active a unit is to be on average",
+            type=number(float, 1e-6, 1 - 1e-6),
+            default=0.05,
+            argument="rho",
+        ),
+        z=1_000,
+    ),
+    _autoencoder(
+        "contractive-ae",
+        "an autoencoder whose code hardly moves when the image does",
+        "Rifai et al. 2011",
+        "sparse:ContractiveAutoencoder",
+        *(*SHALLOW, replace(TIED, default=1), WEIGHT),
+        z=1_000,
+    ),
+)

@@ -1,0 +1,58 @@
+"""Models that are given labels, or pixels."""
+
+from dataclasses import replace
+
+from codebase.catalogue.entry import Entry
+from codebase.catalogue.flags import LABELLED, SEMISUPERVISED, dimensions, whole
+
+
+def _semisupervised(name, line, source, cls, z):
+    """A model of 100 labels with an auxiliary variable."""
+    gw, cw, elbo, *labels = SEMISUPERVISED
+    own = dimensions(z), whole("a_dim", "dimensions of the auxiliary variable", z)
+    flags = (*own, gw, cw, replace(elbo, default=1, beyond=False), *labels)
+    return Entry(name, line, source, f"codebase.models.{cls}", "classifier", 30_000, flags)
+
+
+ENTRIES = (
+    Entry(
+        "cvae",
+        "a VAE of images given their labels, which are known for all",
+        "Sohn et al. 2015",
+        "codebase.models.cvae:CVAE",
+        "conditional",
+        20_000,
+        (dimensions(10),),
+    ),
+    Entry(
+        "complete",
+        "images completed from one, two or three quadrants, beside a feed-forward network",
+        "Sohn et al. 2015",
+        "codebase.models.complete:Completion",
+        "completion",
+        20_000,
+        (dimensions(20), whole("seen", "quadrants that are seen", 1, most=3)),
+    ),
+    Entry(
+        "m1",
+        "a VAE, and a linear classifier of the labelled images' codes (M1)",
+        "Kingma et al. 2014",
+        "codebase.models.m1:M1",
+        "classifier",
+        30_000,
+        (dimensions(50), *LABELLED),
+    ),
+    _semisupervised(
+        "m1m2", "M2 of the codes of a VAE (M1+M2)", "Kingma et al. 2014", "m1:M1M2", 50
+    ),
+    _semisupervised(
+        "adgm",
+        "M2 with an auxiliary variable in its posterior",
+        "Maaløe et al. 2016",
+        "adgm:ADGM",
+        64,
+    ),
+    _semisupervised(
+        "sdgm", "M2 with a second layer of latents", "Maaløe et al. 2016", "sdgm:SDGM", 64
+    ),
+)

@@ -1,0 +1,102 @@
+"""Models whose latents are discrete, of several layers, or not the encoder's."""
+
+from codebase.catalogue.entry import Entry
+from codebase.catalogue.flags import dimensions, one_of, real, steps, whole
+from codebase.flag import Flag, number
+
+
+def _layers(name, line, source, cls):
+    """A VAE of two layers."""
+    flags = (
+        dimensions(10),
+        whole("z2_dim", "latent dimensions of the layer above", 10),
+        steps("warm_up", "steps in which kl comes to weigh 1", 2_000, least=0),
+    )
+    made = f"codebase.models.layers:{cls}"
+    return Entry(name, line, source, made, "likelihood", 20_000, flags)
+
+
+ENTRIES = (
+    Entry(
+        "svi",
+        "a VAE without an encoder: gradient steps find every image's posterior anew",
+        "Hoffman et al. 2013",
+        "codebase.models.svi:SVI",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            Flag(
+                "inner",
+                "gradient steps for a posterior",
+                type=number(int, 1, 100_000),
+                default=20,
+                argument="inner",
+            ),
+        ),
+    ),
+    Entry(
+        "categorical",
+        "a VAE with N choices of one in C, by Gumbel-softmax; its bounds are of hard choices",
+        "Jang et al. 2017; Maddison et al. 2017",
+        "codebase.models.categorical:CategoricalVAE",
+        "likelihood",
+        20_000,
+        (
+            whole("n", "choices", 20, most=1_000),
+            whole("c", "of how many each is one", 10, least=2, most=1_000),
+            steps("t_steps", "steps in which the temperature falls from 1 to ½"),
+        ),
+    ),
+    Entry(
+        "joint",
+        "a Gaussian vector and one choice of C per image, with a capacity each",
+        "Dupont 2018",
+        "codebase.models.categorical:JointVAE",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            whole("c", "of how many the choice is one", 10, least=2, most=1_000),
+            real("gamma", "weight of |kl − capacity|", 30.0),
+            real("capacity_z", "nats that kl of the Gaussian is led to", 5.0),
+            real("capacity_c", "nats that kl of the choice is led to, log C at most", 5.0),
+            steps("capacity_steps", "steps in which the capacities grow to that"),
+            steps("t_steps", "steps in which the temperature falls from 1 to ½"),
+        ),
+    ),
+    Entry(
+        "vq",
+        "a VAE whose latents are entries of a codebook, with a learned prior over them",
+        "van den Oord et al. 2017",
+        "codebase.models.vq:VQVAE",
+        "likelihood",
+        20_000,
+        (
+            whole("codes", "entries that an image has", 10, most=1_000),
+            whole("k", "entries of the codebook", 64, most=10_000),
+            whole("width", "dimensions of an entry", 8, most=1_000),
+            one_of("codebook", "ema: averages of what chose them", "ema", "gradient"),
+            one_of("code_prior", "over the codes", "learned", "uniform"),
+        ),
+    ),
+    _layers(
+        "two-layer", "a VAE with a latent vector above another", "Burda et al. 2016", "TwoLayer"
+    ),
+    _layers(
+        "ladder",
+        "two layers whose posterior merges what the image and the layer above say",
+        "Sønderby et al. 2016",
+        "Ladder",
+    ),
+    _layers("structured", "a ladder of rectified Gaussians", "Salimans 2016", "Structured"),
+    Entry(
+        "auxiliary",
+        "a VAE whose posterior is a mixture over an auxiliary variable",
+        "Maaløe et al. 2016",
+        "codebase.models.auxiliary:AuxiliaryVAE",
+        "likelihood",
+        20_000,
+        (dimensions(10), whole("a_dim", "dimensions of the auxiliary variable", 10)),
+    ),
+)

@@ -1,0 +1,87 @@
+"""The VAE's neighbours."""
+
+from codebase import axes
+from codebase.catalogue.entry import Entry
+from codebase.catalogue.flags import dimensions, one_of, whole
+from codebase.flag import Flag, number
+
+
+def _exact(name, line, source, cls, iter_max, *own):
+    """One of models.autoregressive and its neighbours, "module:Class"."""
+    return Entry(name, line, source, f"codebase.models.{cls}", "exact", iter_max, own)
+
+
+ENTRIES = (
+    _exact(
+        "made",
+        "a masked MLP that gives each pixel given those before: log p(x) is exact",
+        "Germain et al. 2015",
+        "autoregressive:MADE",
+        20_000,
+        whole("hidden", "width of the hidden layers", 500),
+        whole("layers", "hidden layers", 2, most=100),
+    ),
+    _exact(
+        "pixelcnn",
+        "the same by small convolutions that look back only, without a blind spot",
+        "van den Oord et al. 2016",
+        "pixelcnn:PixelCNN",
+        5_000,
+        whole("channels", "of each of the two stacks", 16, most=1_000),
+        whole("layers", "of convolutions; layers + 2 rows and columns are seen", 6, most=100),
+    ),
+    _exact(
+        "transformer",
+        "the same by a small transformer over patches of pixels, 2^(patch²) kinds of them",
+        "Vaswani et al. 2017; Chen et al. 2020",
+        "transformer:Transformer",
+        5_000,
+        whole("width", "of what a place knows", 64),
+        whole("layers", "of attention", 3, most=100),
+        whole("heads", "of the attention, which divide the width", 4, most=100),
+        whole("patch", "side of a patch, which divides 28", 2, most=2),
+    ),
+    Entry(
+        "gan",
+        "a generator of images against a discriminator: samples, but neither density nor codes",
+        "Goodfellow et al. 2014",
+        "codebase.models.gan:GAN",
+        "adversarial",
+        20_000,
+        (
+            dimensions(64),
+            one_of("game", "what the generator minimizes", "non-saturating", "minimax"),
+            one_of("net", "of both players", "mlp", "conv"),
+            axes.HIDDEN,
+            Flag(
+                "dropout",
+                "share of the discriminator's hidden units that are 0 in training",
+                type=number(float, 0, 0.99),
+                default=0.3,
+                argument="dropout",
+            ),
+        ),
+        lr=2e-4,
+    ),
+    Entry(
+        "vae-gan",
+        "a VAE whose reconstructions are compared by what a discriminator sees of them",
+        "Larsen et al. 2016",
+        "codebase.models.vaegan:VAEGAN",
+        "likelihood",
+        20_000,
+        (
+            dimensions(10),
+            Flag(
+                "gamma",
+                "weight of the reconstruction beside the game, in the generator's loss",
+                type=number(float, 0),
+                default=0.1,
+                argument="gamma",
+            ),
+            one_of("net", "of all three players", "mlp", "conv"),
+            axes.HIDDEN,
+        ),
+        lr=2e-4,
+    ),
+)

@@ -1,0 +1,99 @@
+"""How like the data a model's samples are, judged by features of a classifier of the data."""
+
+from argparse import Namespace
+from typing import cast
+
+import torch
+
+from codebase.data import subsets
+from codebase.data.batches import binarize, grey, seeded_generator
+from codebase.engine.randomness import seeded
+from codebase.errors import UserError
+from codebase.evaluation import samples
+from codebase.evaluation.bounds import CHUNK
+from codebase.evaluation.codes import redrawn
+from codebase.evaluation.features import Features, features_of
+from codebase.evaluation.numbers import Number, Numbers
+from codebase.models.base import LatentVariableModel, Model
+from codebase.uses.subject import Found, Subject
+
+COPIED = 1_000  # images whose nearest training image is looked for
+FLOOR = "training images: the floor"
+
+
+def measure(subject: Subject, args: Namespace) -> Found:
+    """Samples, and redrawn test images, against the test images; training images beside them.
+
+    All are of binary pixels: what gives grey ones has theirs drawn, as the test images have.
+
+    Raises:
+        UserError: there are too few images, or of too few the samples are asked for.
+    """
+    dataset, model = subject.dataset, subject.run.model
+    n = min(args.samples, len(dataset.train_x), len(dataset.test_x))
+    if n <= samples.NEAREST:
+        raise UserError(f"--samples {n}: more than {samples.NEAREST} are needed.")
+    features = features_of(dataset)
+    real = subsets.binarized_test(dataset)[:n]
+    (train, _), _ = subsets.training(dataset, subject.without, subject.held_out)
+    some = torch.randperm(len(train), generator=seeded_generator(1))[:n]
+    sets = {}
+    if model.abilities.samples:
+        sets["samples"] = drawn(model, n)
+    if model.abilities.reconstructions:
+        sets["redrawn test images"] = _binary(_redrawn(subject, n), 2)
+    sets[FLOOR] = _binary(grey(train[some]), 3)
+    columns = {name: compared(x, real, features) for name, x in sets.items()}
+    for name, x in sets.items():
+        x = real if name == FLOOR else x  # training images would find themselves
+        near = samples.nearest(x[:COPIED], grey(train))
+        columns[name]["to nearest training image"] = Number.of(near)
+    notes = [
+        f"{n:,} images of each, 0s and 1s, against {n:,} test images; ± as if images independent",
+        "the floor's distance to the nearest training image is that of the test images",
+        f"features: {features.path}, which names so many test images rightly: "
+        + ", ".join(f"{share:.2%} {pixels}" for pixels, share in features.accuracy.items()),
+        f"sha256 of the classifier's weights: {features.sha256}",
+    ]
+    notes += [
+        f"*** WARNING: the {name} are of few classes; the model has collapsed."
+        for name, numbers in columns.items()
+        if samples.few_classes(*(c["class entropy"].value for c in (numbers, columns[FLOOR])))
+    ]
+    extra = {
+        "features": str(features.path),
+        "features_sha256": features.sha256,
+        "features_accuracy": features.accuracy,
+        "images": n,
+    }
+    return Found("how like the data its images are", columns, tuple(notes), extra)
+
+
+def compared(x: torch.Tensor, real: torch.Tensor, features: Features) -> Numbers:
+    """All numbers by features, of images (M, D) against those of the data (N, D)."""
+    (of_x, classes), (of_real, _) = features.of(x), features.of(real)
+    found = {"FID": Number(samples.frechet(of_x, of_real), None)}
+    found["KID"] = samples.kid(of_x, of_real)
+    found |= samples.neighbourhoods(of_real, of_x)
+    found["class entropy"] = Number(samples.class_entropy(classes), None)
+    return found
+
+
+def drawn(model: Model, n: int) -> torch.Tensor:
+    """N samples of binary pixels, of a model of whichever pixels: (n, D)."""
+    with seeded(0):
+        parts = [
+            cast(LatentVariableModel, model).sample_x(min(CHUNK, n - i)) for i in range(0, n, CHUNK)
+        ]
+    return _binary(torch.cat(parts), 1)
+
+
+def _redrawn(subject, n):
+    x = subject.test[0][:n]
+    with seeded(0):
+        return torch.cat([redrawn(subject.model, part) for part in x.split(CHUNK)])
+
+
+def _binary(x, seed):
+    """Those that are 0 or 1 stay it."""
+    return binarize(x.clamp(0, 1), seeded_generator(seed))

@@ -1,0 +1,212 @@
+"""Semi-supervised models with an auxiliary variable, against the SSVAE, quadrature and slopes."""
+
+import math
+
+import pytest
+import torch
+from oracles import binary, log_bernoulli, standard
+from torch import nn
+
+from codebase.data.batches import one_hot
+from codebase.engine.randomness import seeded
+from codebase.models.adgm import ADGM, DRAWS
+from codebase.models.m1 import M1, M1M2
+from codebase.models.sdgm import SDGM
+from codebase.models.ssvae import SSVAE
+from codebase.models.vae import VAE
+
+B, Z, A, Y, D = 5, 3, 2, 10, 784
+GRID = torch.linspace(-6, 6, 61).double()
+STEP = (GRID[1] - GRID[0]).item()
+
+
+def built(cls, **sizes):
+    torch.manual_seed(0)
+    model = cls(**({"z_dim": Z, "a_dim": A} | sizes)).double()
+    with torch.no_grad():  # so that quadrature and samples have little to miss
+        model.dec[-1].weight.mul_(0.2)
+        for name, p in model.named_parameters():
+            if name.endswith("bias") and p.requires_grad:
+                p.copy_(0.3 * torch.randn_like(p))
+    return model
+
+
+def images(n=B):
+    return binary(n, D).double()
+
+
+def labels(n=B):
+    return one_hot(torch.arange(n) % Y).double()
+
+
+def test_with_an_auxiliary_variable_that_says_nothing_it_is_the_ssvae():
+    """p(a|x, z, y) := q(a|x), and neither q(y|·) nor q(z|·) looks at a."""
+    model, x = built(ADGM), images()
+    ssvae = SSVAE(z_dim=Z).double()
+    with torch.no_grad():
+        for own, other in ((model.cls, ssvae.cls.net), (model.enc, ssvae.enc.net)):
+            own[0].weight[:, :A] = 0
+            other[0].weight.copy_(own[0].weight[:, A:])
+            other[0].bias.copy_(own[0].bias)
+            other[2:].load_state_dict(own[2:].state_dict())
+        ssvae.cls.net[1] = ssvae.cls.net[3] = nn.ELU()
+        ssvae.dec.net.load_state_dict(model.dec.state_dict())
+        model.back[0].weight.zero_()
+        model.back[0].weight[:, :D] = model.enc_a[0].weight
+        model.back[0].bias.copy_(model.enc_a[0].bias)
+        model.back[2:].load_state_dict(model.enc_a[2:].state_dict())
+    with seeded(1):
+        found = model.negative_elbo_terms(x)
+    with seeded(1):
+        torch.randn_like(x[:, :A])  # the noise of a
+        expected = ssvae.negative_elbo_terms(x)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def log_evidence(model, x):
+    """log p(x) = log Σ_y p(y) ∫∫ p(z) p(a|z, y) p(x|a, z, y) da dz, Z = A = 1, by quadrature."""
+    each = []
+    for y in torch.eye(Y).double():
+        rows = []
+        for z in GRID:
+            z = z.view(1, 1)
+            if isinstance(model, ADGM):
+                log_x = log_bernoulli(x, model.p_x(z, z, y.view(1, Y)).logits)  # (B,)
+            else:
+                p = model.p_a(x, z, y.view(1, Y))
+                a = p.m + p.v.sqrt() * GRID[:, None]  # (G, 1), spaced by √v
+                log_a = standard(GRID[:, None]) + math.log(STEP)
+                logits = model.p_x(a, z, y.view(1, Y)).logits  # (G, D)
+                log_x = (log_a[:, None] + log_bernoulli(x, logits[:, None])).logsumexp(0)
+            rows.append(log_x + standard(z)[0] + math.log(STEP))
+        each.append(torch.stack(rows).logsumexp(0))
+    return torch.stack(each).logsumexp(0) - math.log(Y)
+
+
+@pytest.mark.parametrize("cls", [ADGM, SDGM, M1M2])
+def test_bounds_bound_the_likelihood_and_reach_it(cls):
+    model, x, n = built(cls, z_dim=1, a_dim=1), images(2), 400
+    with torch.no_grad():
+        log_p = log_evidence(model, x)
+        with seeded(1):
+            nelbo = sum(model.negative_elbo_terms(x.repeat(n, 1))).view(n, 2)
+            kl, rec = model.importance_terms(x, 1_000)
+    assert (nelbo.mean(0) - 5 * nelbo.std(0) / n**0.5 > -log_p).all()
+    weights = torch.exp(-(kl + rec) - log_p)  # (M·Y, B), of mean 1
+    se = weights.view(1_000, Y, 2).mean(1).std(0) / 1_000**0.5
+    assert ((weights.mean(0) - 1).abs() <= 5 * se).all()
+    assert (se < 0.2).all()
+
+
+@pytest.mark.parametrize("cls", [SDGM, M1M2])
+def test_the_density_of_noise_and_latents_is_one(cls):
+    """The integral of q([ε, z]|x, y); without the scale of p(a|z) it would be another number."""
+    model, x, y = built(cls, z_dim=1, a_dim=1), images(1), labels(1)
+    fine = torch.linspace(-8, 8, 161).double()
+    points = torch.cartesian_prod(fine, fine)
+    with torch.no_grad():
+        q = model.posterior(x, y)
+        mass = q.log_prob(points[:, None]).exp().sum().item() * (fine[1] - fine[0]).item() ** 2
+        drawn, log_q = q.rsample_and_log_prob((7,))
+    assert mass == pytest.approx(1, abs=1e-3)
+    torch.testing.assert_close(q.log_prob(drawn), log_q)
+    assert model.p_a(x, points[:1, 1:], y).v.log().abs().item() > 0.05  # the mutant would differ
+
+
+@pytest.mark.parametrize("cls", [ADGM, SDGM, M1M2])
+def test_a_certain_label_gives_the_labelled_bound(cls):
+    model, n = built(cls), 300
+    x, y = images(1).repeat(n, 1), labels(4)[3:].repeat(n, 1)
+    with torch.no_grad():
+        model.cls[-1].weight.zero_()
+        model.cls[-1].bias.copy_(1e4 * (labels(4)[3] - 1))
+        with seeded(1):
+            summed = sum(model.negative_elbo_terms(x))
+            given = sum(model.negative_elbo_terms_given(x, y)) + math.log(Y)
+    se = (summed.var() / n + given.var() / n).sqrt()
+    assert abs(summed.mean() - given.mean()) <= 5 * se
+    other = summed.mean() - given.mean() + math.log(Y)  # the mutant without log p(y)
+    assert abs(other) > 5 * se
+
+
+@pytest.mark.parametrize("cls", [ADGM, SDGM, M1M2])
+def test_images_are_classified_by_the_mean_over_the_auxiliary_variable(cls):
+    model, x = built(cls), images()
+    with torch.no_grad():
+        model.enc_a[-1].weight.mul_(20)
+    with seeded(2):
+        found = model.label_posterior(x)
+    with seeded(2):
+        a = model.q_a(x).rsample((DRAWS,))
+        expected = model.q_y(x, a).probs.mean(0)
+    torch.testing.assert_close(found.probs, expected)
+    torch.testing.assert_close(found.probs.sum(-1), torch.ones(B).double())
+
+
+def slopes(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {k: None if p.grad is None else p.grad.clone() for k, p in model.named_parameters()}
+
+
+def test_m2_does_not_move_m1():
+    """The slopes of enc_a and dec are those of a VAE's −ELBO, whatever M2 costs."""
+    x, xl, yl = images(), images(4), labels(4)
+    model = built(M1M2, gen_weight=7.0, class_weight=50.0)
+    vae = VAE(z_dim=A).double()
+    vae.enc.net.load_state_dict(model.enc_a.state_dict())
+    vae.dec.net.load_state_dict(model.dec.state_dict())
+    torch.manual_seed(1)
+    found = slopes(model, model.loss(x, xl, yl)[0])
+    torch.manual_seed(1)
+    expected = slopes(vae, vae.loss(x)[0])
+    for name in ("enc", "dec"):
+        own = "enc_a" if name == "enc" else "dec"
+        for key, slope in expected.items():
+            if key.startswith(f"{name}.net"):
+                torch.testing.assert_close(found[key.replace(f"{name}.net", own)], slope)
+    assert all(found[k].abs().max() > 0 for k in found if k.split(".")[0] in ("cls", "back"))
+
+
+def test_what_m1m2_logs_is_the_bound_with_m2_as_the_prior():
+    model, n = built(M1M2), 400
+    x = images(1).repeat(n, 1)
+    with seeded(1):
+        _, found = model.loss(x, images(2), labels(2))
+        terms = torch.stack(model.negative_elbo_terms(x))
+    se = terms.sum(0).std() * (2 / n) ** 0.5
+    assert abs(-found["gen/elbo"] - terms.sum(0).mean()) <= 5 * se
+    parts = found["gen/kl_z"] + found["gen/kl_y"] + found["gen/rec"]
+    assert parts.item() == pytest.approx(-found["gen/elbo"].item())
+
+
+def test_the_classifier_of_codes_does_not_move_the_vae():
+    x, xl, yl = images(), images(4), labels(4)
+    torch.manual_seed(0)
+    model, vae = M1(z_dim=Z).double(), VAE(z_dim=Z).double()
+    vae.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("cls")})
+    torch.manual_seed(1)
+    found = slopes(model, model.loss(x, xl, yl)[0])
+    torch.manual_seed(1)
+    expected = slopes(vae, vae.loss(x)[0])
+    for key, slope in expected.items():
+        assert (slope is None) == (found[key] is None)
+        assert slope is None or torch.equal(found[key], slope)
+    q = (model.label_posterior(xl).probs - yl) / 4  # the slope of the cross-entropy
+    torch.testing.assert_close(found["cls.weight"], q.T @ model.posterior(xl).mean)
+
+
+@pytest.mark.parametrize("cls", [ADGM, SDGM, M1M2, M1])
+@pytest.mark.parametrize("y", [torch.arange(B), torch.ones(B, 4)])
+def test_labels_that_are_not_one_hot_are_refused_in_a_sentence(cls, y):
+    with pytest.raises(ValueError, match=r"must be|must have") as refused:
+        cls(z_dim=Z).loss(binary(2, D), binary(B, D), y)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("wrong", [{"z_dim": 0}, {"a_dim": 0}, {"gen_weight": -1}])
+def test_sizes_and_weights_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"at least") as refused:
+        ADGM(**wrong)
+    assert "\n" not in str(refused.value)

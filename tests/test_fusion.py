@@ -1,0 +1,126 @@
+"""Steps whose replay is compiled: the same to rounding, the same bits every time."""
+
+import shutil
+
+import pytest
+import torch
+from test_capture import states
+from test_graph import built, stepping, stream_of, trace
+
+from codebase.engine.fusion import fused
+from codebase.engine.graph import CapturedStep, captured
+from codebase.engine.passes import simplified
+from codebase.engine.program import compiled
+from codebase.engine.recording import recorded
+from codebase.engine.replay import Cpu, _alike
+from codebase.engine.step import Step
+
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Compiled anew, in this process."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+
+@needs_a_compiler
+@pytest.mark.slow
+def test_compiled_steps_are_the_plain_ones_to_rounding(digits, cache, capsys):
+    found = []
+    for how in ("plain", "compiled", "compiled"):
+        plain = stepping("vae", digits)
+        step = plain if how == "plain" else captured(plain, fuse=True)
+        torch.manual_seed(1)
+        found.append([*trace(step, plain, 9), *states(plain)])
+    expected, first, second = found
+    assert len(step.graphs) == 1
+    assert all(map(torch.equal, first, second))  # whenever it is compiled
+    assert not all(map(torch.equal, expected, first))
+    for a, b in zip(expected, first, strict=True):
+        if a.is_floating_point():
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * a.abs().max().item())
+        else:
+            assert torch.equal(a, b)  # generators: the same numbers were drawn
+    assert not capsys.readouterr().out
+
+
+@needs_a_compiler
+def test_the_longest_stretch_becomes_one_call(cache):
+    """Before and behind it stands what draws from a generator of its own, or what lasts."""
+    torch.manual_seed(0)
+    generator, lasting = torch.Generator(), torch.zeros(5)
+    x = torch.randn(5)
+
+    def function():
+        drawn = torch.rand(5, generator=generator)
+        y = (x * drawn).exp().add_(1).log()
+        parts = (y + torch.rand(5)).chunk(2)
+        lasting.add_(parts[0].sum())
+        return parts[1] * 2, lasting
+
+    def given(do):
+        generator.manual_seed(3)
+        torch.manual_seed(3)
+        lasting.zero_()
+        return [t.clone() for t in do()]
+
+    generator.manual_seed(3)
+    recorder, results = recorded(function)
+    calls, results = simplified(recorder.calls, results)
+    short, results = fused(calls, results)
+    assert len(short) < len(calls)
+    for a, b in zip(given(function), given(compiled(short, results)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_where_compiling_fails_the_steps_are_plain(digits, monkeypatch, capsys):
+    def broken(*program):
+        raise RuntimeError("no compiler here")
+
+    monkeypatch.setattr("codebase.engine.replay.fused", broken)
+    plain = Step(built("vae"), stream_of("vae", digits))
+    step = captured(plain, fuse=True)
+    torch.manual_seed(1)
+    trace(step, plain, 6)
+    assert isinstance(step, CapturedStep)
+    assert step.failed
+    said = capsys.readouterr().out.strip()
+    assert said == "The step cannot be captured (no compiler here); going on without."
+
+
+def test_a_wrong_number_is_not_rounding():
+    a = torch.tensor([1.0, 1e-3, 0.0])
+    assert _alike(a, a + 1e-5)
+    assert not _alike(a, a + 1e-3)
+    assert not _alike(a, torch.tensor([1.0, float("nan"), 0.0]))
+    assert not _alike(torch.tensor([1, 2]), torch.tensor([1, 3]))
+    assert not _alike(None, a)
+
+
+def test_a_wrong_program_is_found_out(monkeypatch):
+    """The mutant: what is compiled does something else."""
+    x = torch.ones(3)
+    monkeypatch.setattr(
+        "codebase.engine.replay.fused", lambda calls, results: (calls, [x.new_zeros(3)])
+    )
+    with pytest.raises(RuntimeError, match="other numbers"):
+        Cpu([], fuse=True).captured(lambda: [x * 2])
+
+
+REFUSED = [
+    (["--graph", "0"], "g++", "--graph 0 replays nothing"),
+    ([], "no-such-compiler", "needs a C++ compiler"),
+]
+
+
+@pytest.mark.parametrize(("flags", "cxx", "said"), REFUSED)
+def test_what_cannot_be_compiled_is_refused(flags, cxx, said, here, monkeypatch, capsys):
+    from codebase import command
+
+    monkeypatch.setenv("CXX", cxx)
+    words = ["--dataset", "digits", "--compile", "1", *flags]
+    with pytest.raises(SystemExit):
+        command.main("vae", words=words)
+    assert said in capsys.readouterr().err
