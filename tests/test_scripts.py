@@ -21,6 +21,7 @@ PICTURES = {
 }
 SCRIPTS = sorted(PICTURES)  # those that train a model
 OTHERS = {  # and one flag of each that does not
+    "run_comparison.py": "--over",
     "run_explorer.py": "--export",
     "run_figures.py": "--only",
     "run_report.py": "--out",

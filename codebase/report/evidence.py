@@ -1,0 +1,197 @@
+"""Records of finished runs under results/, by what they are runs of; and how one gets there."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codebase.catalogue import CATALOGUE, PRESETS, Entry, Preset
+from codebase.errors import UserError
+from codebase.evaluation.numbers import Number
+from codebase.files import disk, records
+from codebase.flag import NEUTRAL
+from codebase.runs.flags import DATA, TRAINING
+
+KEPT = "run", "model", "flags", "data", "device", "versions", "finished", "training", "numbers"
+MORE = "active_units", "zero_share", "unit"
+OVER, USES, ADDED = "over_vae", "uses", "comparison"
+APART = "iter_max", "seed", "precision"  # of the flags, said in other columns or only where odd
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but their seeds.
+
+    Args:
+        name: of the model, or of the preset that they are runs of.
+        entry: the model's.
+        settings: flags that are not at their defaults, as they are typed; "" without any.
+        iterations: they were trained for.
+        data: the dataset's name.
+        runs: {seed: record}; none: nobody has run it.
+    """
+
+    name: str
+    entry: Entry
+    settings: str
+    iterations: int
+    data: str
+    runs: Mapping[int, dict[str, Any]]
+
+    def number(self, *path: str) -> tuple[Number, int] | None:
+        """A number of the records at {a: {b: …}}, {"value", "se"} or [value, se] or plain.
+
+        Returns:
+            Its mean over the runs that have it, and how many do; of a lone one its own standard
+            error, over images or labels, as the record has it. None: none has it.
+        """
+        found = [n for record in self.runs.values() if (n := _number(record, path))]
+        if not found:
+            return None
+        if len(found) == 1:
+            return found[0], 1
+        return Number.of([n.value for n in found]), len(found)
+
+
+def _number(record, path):
+    at = record
+    for key in path:
+        at = at.get(key) if isinstance(at, dict) else None
+    if isinstance(at, dict):
+        at = at.get("value"), at.get("se")
+    value, se = at if isinstance(at, list | tuple) else (at, None)
+    return None if value is None else Number(float(value), None if se is None else float(se))
+
+
+def groups(results: Path) -> list[Group]:
+    """What has been run, in the catalogue's order, with a `Group` for whatever has not been.
+
+    A run that stands in several records is counted once: by one that has an importance-weighted
+    bound of all test images, of those by the one with most numbers, and the latest.
+
+    Raises:
+        UserError: a record cannot be read.
+    """
+    found: dict[tuple, dict[int, dict]] = {}
+    for path in sorted(results.rglob("*.json")):
+        record = records.read(path)
+        if not {"run", "flags", "numbers", "training"} <= record.keys():
+            continue
+        try:
+            key, seed = _key(record), int(record["flags"]["seed"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is no record of a run ({error!r}).") from error
+        if key:
+            before = found.setdefault(key, {}).get(seed)
+            found[key][seed] = record if not before else max(before, record, key=_rank)
+    there = [Group(k[0], CATALOGUE[k[1]], k[2], k[3], k[4], own) for k, own in found.items()]
+    usual = {(e.name, e.name, "", e.iter_max): e for e in CATALOGUE.values()}
+    for preset in PRESETS.values():
+        entry = CATALOGUE[preset.entry]
+        values = preset.values
+        usual[preset.name, entry.name, "", values["iter_max"]] = entry
+    for (name, _, settings, iterations), entry in usual.items():
+        if not any(g.data == "mnist" and _usual(g, name, settings, iterations) for g in there):
+            there.append(Group(name, entry, settings, iterations, "mnist", {}))
+    order = [*CATALOGUE, *PRESETS]
+    return sorted(
+        there, key=lambda g: (order.index(g.name), bool(g.settings), -g.iterations, g.settings)
+    )
+
+
+def _usual(group, name, settings, iterations):
+    return (group.name, group.settings, group.iterations) == (name, settings, iterations)
+
+
+def _rank(record):
+    bound = any(name.startswith("iwae") for name in record["numbers"].get("test", {}))
+    return (
+        bound,
+        sum(map(len, record["numbers"].values())),
+        len(record.get(USES, {})),
+        record["finished"],
+    )
+
+
+def _key(record):
+    """(name, model, settings, iterations, data), or None for a model that is no longer there."""
+    flags = record["flags"]
+    model = record.get("model") or record["run"].removeprefix("model=").split("_")[0]
+    if model not in CATALOGUE or not record["training"]:
+        return None
+    entry = CATALOGUE[model]
+    name, usual = model, entry.defaults()
+    for preset in PRESETS.values():
+        if preset.entry == model and _is_of(preset, flags):
+            name, usual = preset.name, usual | dict(preset.values)
+    known = [*entry.matters(usual | flags), *TRAINING, *DATA]
+    usual = {flag.name: flag.default for flag in known} | usual
+    changed = [
+        f"--{flag.name} {flags[flag.name]}"
+        for flag in dict.fromkeys(known)
+        if flag.names != NEUTRAL
+        and flag.name not in APART
+        and flags.get(flag.name, usual[flag.name]) != usual[flag.name]
+    ]
+    if flags.get("precision") in (None, "fp32"):  # what "auto" came to before bf16
+        changed.append("--precision fp32")
+    iterations = record["training"]["iterations"]
+    return name, model, " ".join(changed), iterations, record["data"]["name"]
+
+
+def _is_of(preset: Preset, flags: Mapping[str, Any]) -> bool:
+    """Whether flags are a preset's, as far as they make a run another, its length aside."""
+    entry = CATALOGUE[preset.entry]
+    naming = {f.name for f in (*entry.flags, *TRAINING) if f.names != NEUTRAL} - {"iter_max"}
+    return all(flags.get(k) == v for k, v in preset.values.items() if k in naming)
+
+
+# How a run gets there
+
+
+def add(run: Path, over: Path | None, results: Path) -> Path:
+    """Copies what a finished run has found to results/comparison/, with what it was used for.
+
+    Args:
+        run: its folder.
+        over: that of the VAE's run it is held against, image by image on the same bits.
+    Returns:
+        The file.
+    Raises:
+        UserError: one of them is not finished, or they were evaluated on other data.
+    """
+    record = records.read(run / "results.json", "Only a finished run has one.")
+    kept = {key: record[key] for key in (*KEPT, *MORE) if key in record}
+    uses = {p.stem.removeprefix("use-"): records.read(p) for p in sorted(run.glob("use-*.json"))}
+    if uses:
+        kept[USES] = uses
+    if over:
+        other = records.read(over / "results.json", "Only a finished run has one.")
+        if other["data"] != record["data"]:
+            raise UserError(f"{run.name} and {over.name} were not evaluated on the same images.")
+        kept[OVER] = {"of": other["run"]} | differences(run, over)
+    target = results / ADDED / f"{record['run']}.json"
+    disk.make_folder(target.parent)
+    records.write(target, kept)
+    return target
+
+
+def differences(run: Path, over: Path) -> dict[str, list[float]]:
+    """{bound: [mean, s.e.]} of a run's bound minus another's, image by image.
+
+    Raises:
+        UserError: one of them has no bounds of each image.
+    """
+    paths = [folder / "per_image.npz" for folder in (run, over)]
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} is not there: the run has no bounds of each image.")
+    mine, theirs = map(np.load, paths)
+    found = {}
+    for name in set(mine.files) & set(theirs.files):
+        d = mine[name].astype(float) - theirs[name].astype(float)
+        found[name] = [float(d.mean()), float(d.std(ddof=1) / math.sqrt(len(d)))]
+    return dict(sorted(found.items()))
