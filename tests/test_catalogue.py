@@ -212,6 +212,7 @@ def test_the_importance_weighted_bound_is_tighter(name, digits):
     assert tight.mean() < nelbo.mean()
 
 
+@pytest.mark.few(24)
 @EVERY
 def test_the_same_seed_gives_the_same_bits(name, digits, here):
     found = []
@@ -247,6 +248,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(name, digits, here):
     assert same(weights(whole.model), weights(piece.model))
 
 
+@pytest.mark.few(24)
 @EVERY
 def test_seeds_are_trained_as_one(name, digits, here):
     together = [session(name, digits, seed) for seed in range(2)]
@@ -288,6 +290,7 @@ def test_images_are_drawn(name, digits):
         assert set(x.unique().tolist()) == {0, 1}
 
 
+@pytest.mark.few(12)
 @EVERY
 def test_one_iteration_through_the_command_line(name, here, capsys):
     flags = [f"--{flag}={value}" for flag, value in SMALL.items() if flag in values_of(name)]

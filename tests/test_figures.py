@@ -107,6 +107,7 @@ def test_every_figure_has_a_caption():
         assert sentence.endswith(".")
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", MODELS)
 def test_what_applies_is_drawn_whole(kind, digits, here):
     """Every figure of a model on the screen: complete, of the stated size, in readable type."""

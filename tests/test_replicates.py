@@ -28,6 +28,7 @@ def table(out):
     return out[out.index("subset, run") :]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_each_run_is_what_it_would_be_alone(script, nursery, tmp_path):
     """Two after the other in one process against two processes, bit by bit."""

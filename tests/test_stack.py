@@ -473,6 +473,7 @@ def test_a_graph_of_a_stack_computes_what_its_plain_steps_do(kind, precision, di
 # The command line
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_runs_are_trained_as_one(script, nursery, tmp_path):
     flags = [*SCRIPTS[script], "--iter_max", 60, "--runs", 3, "--stack", 1]

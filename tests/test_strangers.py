@@ -43,6 +43,7 @@ def trained(name, *flags):
     return open_run(folder)
 
 
+@pytest.mark.few(1)
 @EVERY
 def test_it_is_trained_measured_drawn_and_explored(name, here):
     opened = trained(name, "--iter_max", "60", "--train", "2", "--figures", "1")

@@ -102,6 +102,7 @@ STATES = FILES | {
 }
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("damage", STATES)
 def test_a_damaged_resume_pt_is_refused_and_the_ways_out_are_named(nursery, unfinished, damage):
     cwd, run = unfinished

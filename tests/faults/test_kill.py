@@ -62,6 +62,7 @@ def finish(nursery, script, cwd, expected):
         assert found[part] == expected[part], part
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     script, nursery, undisturbed, tmp_path

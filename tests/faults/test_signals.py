@@ -44,6 +44,7 @@ def test_a_second_signal_ends_at_once(nursery, tmp_path):
 
 
 # Renames one and two are owner.json's and flags.json's, those after them of training.
+@pytest.mark.few(1)
 @pytest.mark.parametrize("rename", [3, 5])
 def test_a_signal_while_saving_loses_nothing(rename, nursery, tmp_path, whole):
     process = nursery.run(VAE, *FLAGS, cwd=tmp_path, signal_at=rename)
