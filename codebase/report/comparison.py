@@ -16,6 +16,7 @@ MARKS = """th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
 """
 STEP_COST = Path("family") / "cost.json"
+GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 DISENTANGLED = "vae", "capacity", "tc", "dip", "factor", "joint"  # shown, run or not
 SCORES = "MIG", "DCI disentanglement", "DCI completeness", "SAP", "FactorVAE"
 IWAE = ("numbers", "test", "iwae-5000"), ("numbers", "test", "iwae-500")  # the best there is
@@ -62,6 +63,7 @@ def page(results: Path) -> str:
     for title, words, belongs, columns in (
         ("Binary pixels", BINARY, _binary, [*_nats(), *_codes(), *_cost(steps)]),
         ("Grey pixels", GREY, _grey, [*_nats(), *_codes(), *_cost(steps)]),
+        ("Samples alone", SAMPLES, _of("adversarial"), [*_samples_alone(), *_cost(steps)]),
         ("Completion", COMPLETION, _of("completion"), [*_completion(), *_cost(steps)]),
         ("Autoencoders", AUTOENCODERS, _of("reconstruction"), [*_errors(), *_cost(steps)]),
     ):
@@ -80,14 +82,15 @@ def _of(task):
 
 
 def _binary(group):
-    return group.entry.task not in ("completion", "reconstruction") and not _grey(group)
+    apart = "completion", "reconstruction", "adversarial"
+    return group.entry.task not in apart and not _grey(group)
 
 
 def _grey(group):
     """Whether its pixels are not binary: by its parts, or by what a run was given."""
     usual = (group.entry.parts or {}).get("likelihood", "bernoulli")
     given = re.search(r"--likelihood (\S+)", group.settings)
-    return (given[1] if given else usual) != "bernoulli"
+    return (given[1] if given else usual) in GREY_PIXELS
 
 
 # Columns
@@ -97,13 +100,14 @@ def _nats() -> list[Column]:
     over = ("over_vae", "iwae-5000"), ("over_vae", "iwae-500")
     return [
         ("test images", _bits),
-        ("nelbo", _shown(*_either("nelbo"))),
-        ("kl", _kl),
-        ("rec", _shown(*_either("rec"))),
+        ("nelbo", _shown(*_either("nelbo"), *_either("nll"))),
+        ("kl", _of_latents(_kl)),
+        ("rec", _of_latents(_shown(*_either("rec")))),
         ("IWAE", _of_bounds(_shown(*IWAE))),
         ("samples", _of_bounds(_samples)),
         ("IWAE − VAE's", _of_bounds(_shown(*over, sign=True))),
         ("accuracy", _accuracy),
+        _fid(),
     ]
 
 
@@ -115,7 +119,7 @@ def _either(name):
 def _bits(group):
     if not group.runs:
         return None
-    return "all" if group.number("numbers", "test", "nelbo") else "100"
+    return "all" if _first(group, _either("nelbo")[0], _either("nll")[0]) else "100"
 
 
 def _kl(group):
@@ -136,6 +140,11 @@ def _of_bounds(cell: Cell) -> Cell:
     return lambda group: cell(group) if group.entry.task == "likelihood" else ""
 
 
+def _of_latents(cell: Cell) -> Cell:
+    """Of the models that have any."""
+    return lambda group: "" if group.entry.task == "exact" else cell(group)
+
+
 def _accuracy(group):
     if group.entry.task not in ("classifier", "conditional"):
         return ""
@@ -146,10 +155,19 @@ def _codes() -> list[Column]:
     neighbours = ("uses", "neighbours", "numbers", "codes", "k = 5")
     linear = ("uses", "labels", "numbers", "1,000 labels", "codes as they are")
     return [
-        ("active", _shown(("active_units",), digits=1)),
-        ("5-NN", _shown(neighbours, digits=4)),
-        ("linear, 1,000 labels", _shown(linear, digits=4)),
+        ("active", _of_latents(_shown(("active_units",), digits=1))),
+        ("5-NN", _of_latents(_shown(neighbours, digits=4))),
+        ("linear, 1,000 labels", _of_latents(_shown(linear, digits=4))),
     ]
+
+
+def _fid() -> Column:
+    return "FID", _shown(("uses", "quality", "numbers", "samples", "FID"))
+
+
+def _samples_alone() -> list[Column]:
+    names = "variety", "class entropy"
+    return [_fid(), *((name, _shown(("numbers", "test", name), digits=3)) for name in names)]
 
 
 def _errors() -> list[Column]:
@@ -246,9 +264,11 @@ drawn anew at every step. Test bits are one draw, by a fixed seed, the same for 
 images, or of *100* of them, whose numbers lie some nats away and do not compare with the others'.
 *IWAE − VAE's* is the mean difference of the bounds to the VAE of the same seed, a preset's to
 ladder-vae, image by image on the same bits, ± over the seeds, of a single run over the images.
-*5-NN* and *linear* are accuracies, of the five nearest training images and of a linear classifier
-of 1,000 labels, both on the codes."""
+Where there is no bound but the likelihood itself, *nelbo* is that. *FID* is by the features of this
+project's own classifier (`run.py use quality`). *5-NN* and *linear* are accuracies, of the five
+nearest training images and of a linear classifier of 1,000 labels, both on the codes."""
 GREY = "Nats per image of 256 grey levels: they do not compare with those of binary pixels."
+SAMPLES = "Models that draw images and bound nothing; *variety* and *class entropy* of the samples."
 COMPLETION = """Nats per image of the pixels that are not seen; *gain* is what the bound is better
 than a feed-forward network by."""
 AUTOENCODERS = """Squared error per image of grey pixels, summed over them, on all test images,
