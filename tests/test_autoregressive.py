@@ -5,9 +5,12 @@ import itertools
 import pytest
 import torch
 from oracles import binary, log_bernoulli, within
+from short import command
 from torch import nn
 
 from codebase.engine.randomness import seeded
+from codebase.errors import UserError
+from codebase.figures import book
 from codebase.models import pixelcnn, transformer
 from codebase.models.autoregressive import MADE, Masked
 from codebase.models.pixelcnn import PixelCNN
@@ -318,3 +321,12 @@ def test_what_a_mask_leaves_out_is_not_learned():
     layer(torch.ones(1, 2)).sum().backward()
     assert layer.weight.grad.tolist() == [[1, 0]]
     assert pixelcnn.side_of(49) == 7
+
+
+def test_figures_of_codes_are_refused_in_a_sentence(here):
+    """There are none, of a model that has no codes; --figures 1 draws nothing and does no harm."""
+    command("made", "--hidden", 8, "--figures", 1)
+    (run,) = (here / "checkpoints").iterdir()
+    assert (run / "completions.png").exists()
+    with pytest.raises(UserError, match="figures are of codes, and no image has one here"):
+        book.draw_runs([run.name], here / "figures")

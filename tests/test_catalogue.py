@@ -31,7 +31,7 @@ from codebase.train import loop
 
 quiet = partial(tqdm, disable=True)
 # Of the flags that have them.
-SMALL = {"z": 3, "a_dim": 2, "k": 4, "channels": 4, "width": 8, "looks": 1}
+SMALL = {"z": 3, "a_dim": 2, "k": 4, "channels": 4, "width": 8, "looks": 1, "times": 9}
 SMALL |= {"inner": 2, "active": 2, "pretrain": 2}
 EVERY = pytest.mark.parametrize("name", CATALOGUE)
 PAGE = ROOT / "docs" / "models.md"
@@ -95,7 +95,7 @@ def same(a, b):
 
 
 # Whose bound is of some pixels only, or by no posterior, or who has a likelihood, or is a game.
-NO_BOUND = "reconstruction", "completion", "exact", "adversarial"
+NO_BOUND = "reconstruction", "completion", "exact", "adversarial", "diffusion"
 
 
 def test_who_has_no_bound_is_of_another_task():

@@ -4,12 +4,9 @@ from dataclasses import replace
 
 from codebase import axes
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import dimensions
+from codebase.catalogue.flags import LAYERS, dimensions
 from codebase.flag import Flag, number, switch
 
-LAYERS = Flag(
-    "layers", "hidden layers on each side", type=number(int, 0, 100), default=2, argument="layers"
-)
 ONE_LAYER = replace(LAYERS, default=0)
 ACTIVATION = Flag(
     "activation",

@@ -97,3 +97,8 @@ SEMISUPERVISED = (
     ),
     *LABELLED,
 )
+
+# Of MLPs
+LAYERS = Flag(
+    "layers", "hidden layers on each side", type=number(int, 0, 100), default=2, argument="layers"
+)

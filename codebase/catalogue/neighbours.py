@@ -1,9 +1,11 @@
-"""The VAE's neighbours."""
+"""The VAE's neighbours: pixel after pixel, games of two networks, noise taken away."""
+
+from dataclasses import replace
 
 from codebase import axes
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import dimensions, one_of, whole
-from codebase.flag import Flag, number
+from codebase.catalogue.flags import LAYERS, dimensions, one_of, steps, whole
+from codebase.flag import IF_CHANGED, IN_NAME, Flag, number
 
 
 def _exact(name, line, source, cls, iter_max, *own):
@@ -83,5 +85,41 @@ ENTRIES = (
             axes.HIDDEN,
         ),
         lr=2e-4,
+    ),
+    Entry(
+        "diffusion",
+        "noise taken away step by step; a bound of log p(x), and no latents",
+        "Ho et al. 2020",
+        "codebase.models.diffusion:Diffusion",
+        "diffusion",
+        20_000,
+        (
+            replace(
+                one_of("net", "that is asked for the noise", "mlp", "unet"),
+                names=IN_NAME,
+                written=lambda net: f"net={net}",
+            ),
+            whole("times", "steps of noise", 200),
+            one_of("noising", "schedule of the noise", "logsnr", "linear"),
+            one_of("objective", "squared error of the noise, or the bound", "simple", "bound"),
+            replace(axes.HIDDEN, default=512),
+            replace(LAYERS, help="hidden layers of the mlp", default=3),
+            replace(whole("channels", "of the unet", 16, most=1_000), names=IF_CHANGED),
+        ),
+    ),
+    Entry(
+        "latent-diffusion",
+        "a VAE, and over its codes, once it stands still, diffusion as a prior",
+        "Rombach et al. 2022; Vahdat et al. 2021",
+        "codebase.models.latent_diffusion:LatentDiffusion",
+        "diffusion",
+        20_000,
+        (
+            dimensions(10),
+            steps("vae_steps", "steps in which the VAE is trained"),
+            whole("times", "steps of noise", 200),
+            replace(axes.HIDDEN, default=128),
+            replace(LAYERS, help="hidden layers of the network", default=3),
+        ),
     ),
 )

@@ -175,7 +175,8 @@ def draw_runs(
     Args:
         runs: names or folders.
     Raises:
-        UserError: a run cannot be read, or `only` names no figure or none that applies.
+        UserError: a run cannot be read, `only` names no figure or none that applies, or
+            no figure at all does.
     """
     known = [*FIGURES, *COMPARISONS]
     if unknown := [name for name in only if name not in known]:
@@ -183,5 +184,7 @@ def draw_runs(
     opened = [open_study(run, data_dir) for run in runs]  # all, before the first is drawn
     drawn = sum(draw(study, folder / "figures", only) for study, folder in opened)
     drawn += compare([study for study, _ in opened], out, only)
+    if not drawn and not only:
+        raise UserError(f"{', '.join(runs)}: figures are of codes, and no image has one here.")
     if not drawn:
         raise UserError(f"--only {' '.join(only)}: nothing of that applies to these runs.")

@@ -59,8 +59,9 @@ def _of_bounds(cell: Cell) -> Cell:
 
 
 def _of_latents(cell: Cell) -> Cell:
-    """Of the models that have any."""
-    return lambda group: "" if group.entry.task == "exact" else cell(group)
+    """Empty, not missing, where a model has no latents of a posterior's."""
+    without = "exact", "diffusion"
+    return lambda group: cell(group) or ("" if group.entry.task in without else None)
 
 
 def _accuracy(group):
