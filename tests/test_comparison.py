@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from codebase.axes import AXES
 from codebase.catalogue import CATALOGUE, PRESETS
 from codebase.errors import UserError
 from codebase.report import comparison, evidence
@@ -161,6 +162,23 @@ def test_grey_pixels_stand_apart(here):
     assert "--likelihood logistic" not in binary
     assert "--likelihood logistic" in grey
     assert "| logistic |  | all | 100.00" in grey
+
+
+def test_which_likelihoods_are_of_grey_pixels():
+    """As the models that have them say."""
+    for part in AXES["likelihood"]:
+        model = CATALOGUE["vae"].build({"likelihood": part.name}, "run")
+        assert (model.abilities.pixels != "binary") == (part.name in comparison.GREY_PIXELS)
+
+
+def test_what_a_model_has_not_is_empty_and_what_bounds_nothing_stands_apart(here):
+    exact = record("made", numbers={"nll": {"value": 88.0, "se": 0.2}})
+    game = record("gan", numbers={"variety": {"value": 0.9, "se": None}})
+    quality = {"numbers": {"samples": {"FID": {"value": 7.0, "se": None}}}}
+    put(here, exact, game | {"uses": {"quality": quality}})
+    text = comparison.page(here)
+    assert "| made |  | all | 88.00 ± 0.20 |  |  |  |  |  |  | missing |  |  |  | 20,000 |" in text
+    assert "| gan |  | 7.00 | 0.900 | missing | 20,000 |" in text.split("## Samples alone")[1]
 
 
 def test_a_damaged_record_is_named(here):

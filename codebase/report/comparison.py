@@ -1,12 +1,21 @@
 """One page of evidence: every model of the catalogue beside the others, from results/."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from codebase.catalogue import CATALOGUE
-from codebase.evaluation.numbers import Number
 from codebase.files import disk, records
+from codebase.report.columns import (
+    Column,
+    codes,
+    completion,
+    cost,
+    errors,
+    nats,
+    samples_alone,
+    shown,
+)
 from codebase.report.evidence import Group, groups
 from codebase.report.page import MISSING, html, table
 
@@ -16,13 +25,9 @@ MARKS = """th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
 """
 STEP_COST = Path("family") / "cost.json"
+GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 DISENTANGLED = "vae", "capacity", "tc", "dip", "factor", "joint"  # shown, run or not
 SCORES = "MIG", "DCI disentanglement", "DCI completeness", "SAP", "FactorVAE"
-IWAE = ("numbers", "test", "iwae-5000"), ("numbers", "test", "iwae-500")  # the best there is
-
-Cell = Callable[[Group], str | None]  # None: missing
-Column = tuple[str, Cell]
-Found = tuple[Number, int] | None
 
 
 def write(results: Path, out: Path) -> list[Path]:
@@ -60,10 +65,11 @@ def page(results: Path) -> str:
     mnist = [g for g in found if g.data == "mnist"]
     parts = [INTRODUCTION]
     for title, words, belongs, columns in (
-        ("Binary pixels", BINARY, _binary, [*_nats(), *_codes(), *_cost(steps)]),
-        ("Grey pixels", GREY, _grey, [*_nats(), *_codes(), *_cost(steps)]),
-        ("Completion", COMPLETION, _of("completion"), [*_completion(), *_cost(steps)]),
-        ("Autoencoders", AUTOENCODERS, _of("reconstruction"), [*_errors(), *_cost(steps)]),
+        ("Binary pixels", BINARY, _binary, [*nats(), *codes(), *cost(steps)]),
+        ("Grey pixels", GREY, _grey, [*nats(), *codes(), *cost(steps)]),
+        ("Samples alone", SAMPLES, _of("adversarial"), [*samples_alone(), *cost(steps)]),
+        ("Completion", COMPLETION, _of("completion"), [*completion(), *cost(steps)]),
+        ("Autoencoders", AUTOENCODERS, _of("reconstruction"), [*errors(), *cost(steps)]),
     ):
         parts += [f"## {title}", words, _table([g for g in mnist if belongs(g)], columns)]
     parts += ["## Disentanglement", SPRITES, _disentanglement(found)]
@@ -80,107 +86,15 @@ def _of(task):
 
 
 def _binary(group):
-    return group.entry.task not in ("completion", "reconstruction") and not _grey(group)
+    apart = "completion", "reconstruction", "adversarial"
+    return group.entry.task not in apart and not _grey(group)
 
 
 def _grey(group):
     """Whether its pixels are not binary: by its parts, or by what a run was given."""
     usual = (group.entry.parts or {}).get("likelihood", "bernoulli")
     given = re.search(r"--likelihood (\S+)", group.settings)
-    return (given[1] if given else usual) != "bernoulli"
-
-
-# Columns
-
-
-def _nats() -> list[Column]:
-    over = ("over_vae", "iwae-5000"), ("over_vae", "iwae-500")
-    return [
-        ("test images", _bits),
-        ("nelbo", _shown(*_either("nelbo"))),
-        ("kl", _kl),
-        ("rec", _shown(*_either("rec"))),
-        ("IWAE", _of_bounds(_shown(*IWAE))),
-        ("samples", _of_bounds(_samples)),
-        ("IWAE − VAE's", _of_bounds(_shown(*over, sign=True))),
-        ("accuracy", _accuracy),
-    ]
-
-
-def _either(name):
-    """Where a bound lies: of all test images, or else of the 100."""
-    return ("numbers", "test", name), ("numbers", "subset", name)
-
-
-def _bits(group):
-    if not group.runs:
-        return None
-    return "all" if group.number("numbers", "test", "nelbo") else "100"
-
-
-def _kl(group):
-    """The sum of its parts."""
-    parts = [_first(group, *_either(name)) for name in ("kl", "kl_z", "kl_y")]
-    there = [found[0].value for found in parts if found]
-    return _digits(sum(there), 2) if there else None
-
-
-def _samples(group):
-    if not _first(group, *IWAE):
-        return None
-    return "5,000" if group.number(*IWAE[0]) else "500"
-
-
-def _of_bounds(cell: Cell) -> Cell:
-    """Of the models whose runs measure the importance-weighted bound."""
-    return lambda group: cell(group) if group.entry.task == "likelihood" else ""
-
-
-def _accuracy(group):
-    if group.entry.task not in ("classifier", "conditional"):
-        return ""
-    return _shown(("numbers", "test", "accuracy"), digits=4)(group)
-
-
-def _codes() -> list[Column]:
-    neighbours = ("uses", "neighbours", "numbers", "codes", "k = 5")
-    linear = ("uses", "labels", "numbers", "1,000 labels", "codes as they are")
-    return [
-        ("active", _shown(("active_units",), digits=1)),
-        ("5-NN", _shown(neighbours, digits=4)),
-        ("linear, 1,000 labels", _shown(linear, digits=4)),
-    ]
-
-
-def _errors() -> list[Column]:
-    return [
-        ("squared error", _shown(("numbers", "test", "error"))),
-        ("PCA's", _shown(("numbers", "pca", "error"))),
-        *_codes(),
-    ]
-
-
-def _completion() -> list[Column]:
-    names = "nelbo", "kl", "rec", "iwae-100", "baseline", "gain"
-    return [(name, _shown(("numbers", "test", name))) for name in names]
-
-
-def _cost(steps: Mapping[str, float]) -> list[Column]:
-    def seconds(group):
-        found = group.number("training", "seconds")
-        return f"{found[0].value:,.0f}" if found else None
-
-    def step(group):
-        if group.settings or group.name not in CATALOGUE:
-            return ""
-        return f"{steps[group.name]:.2f}" if group.name in steps else None
-
-    return [
-        ("iterations", lambda group: f"{group.iterations:,}"),
-        ("s", seconds),
-        ("step", step),
-        ("runs", lambda group: f"{len(group.runs)}" if group.runs else None),
-    ]
+    return (given[1] if given else usual) in GREY_PIXELS
 
 
 def _disentanglement(found):
@@ -192,43 +106,17 @@ def _disentanglement(found):
     order = list(CATALOGUE)
     there.sort(key=lambda g: (order.index(g.entry.name), g.settings))
     columns: list[Column] = [
-        (name, _shown(("uses", "disentangle", "numbers", "score", name), digits=3))
+        (name, shown(("uses", "disentangle", "numbers", "score", name), digits=3))
         for name in SCORES
     ]
-    rec = ("rec", _shown(("numbers", "test", "rec")))
-    return _table(there, [*columns, rec, *_cost({})])
-
-
-# Cells
+    rec = ("rec", shown(("numbers", "test", "rec")))
+    return _table(there, [*columns, rec, *cost({})])
 
 
 def _table(rows: Sequence[Group], columns: Sequence[Column]) -> str:
     heading = ["model", "flags", *(name for name, _ in columns)]
     cells = [[g.name, g.settings, *(cell(g) for _, cell in columns)] for g in rows]
     return table(heading, cells)
-
-
-def _first(group: Group, *paths: tuple[str, ...]) -> Found:
-    return next(filter(None, (group.number(*path) for path in paths)), None)
-
-
-def _shown(*paths: tuple[str, ...], digits: int = 2, sign: bool = False) -> Cell:
-    return lambda group: _text(group, _first(group, *paths), digits, sign)
-
-
-def _text(group, found, digits, sign=False):
-    """Mean ± standard error; (n) where not every run has the number."""
-    if not found:
-        return None
-    number, n = found
-    text = _digits(number.value, digits, sign)
-    if number.se is not None:
-        text += f" ± {number.se:.{digits}f}"
-    return text + (f" ({n})" if n < len(group.runs) else "")
-
-
-def _digits(value, digits, sign=False):
-    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
 
 
 # Words
@@ -246,9 +134,11 @@ drawn anew at every step. Test bits are one draw, by a fixed seed, the same for 
 images, or of *100* of them, whose numbers lie some nats away and do not compare with the others'.
 *IWAE − VAE's* is the mean difference of the bounds to the VAE of the same seed, a preset's to
 ladder-vae, image by image on the same bits, ± over the seeds, of a single run over the images.
-*5-NN* and *linear* are accuracies, of the five nearest training images and of a linear classifier
-of 1,000 labels, both on the codes."""
+Where there is no bound but the likelihood itself, *nelbo* is that. *FID* is by the features of this
+project's own classifier (`run.py use quality`). *5-NN* and *linear* are accuracies, of the five
+nearest training images and of a linear classifier of 1,000 labels, both on the codes."""
 GREY = "Nats per image of 256 grey levels: they do not compare with those of binary pixels."
+SAMPLES = "Models that draw images and bound nothing; *variety* and *class entropy* of the samples."
 COMPLETION = """Nats per image of the pixels that are not seen; *gain* is what the bound is better
 than a feed-forward network by."""
 AUTOENCODERS = """Squared error per image of grey pixels, summed over them, on all test images,
