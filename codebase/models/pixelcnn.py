@@ -106,13 +106,13 @@ class PixelCNN(Autoregressive):
         """Of each pixel given those before it, (B, D) → (B, D)."""
         check("x", x, self.x_dim)
         images = x.reshape(-1, 1, self.side, self.side)
-        return self._beside(images, self._above(images), 0).flatten(1)
+        return self._beside(images, self._above(images)).flatten(1)
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         return ut.log_bernoulli_with_logits(x, self.logits(x))
 
     def drawer(self, x: torch.Tensor) -> Callable[[int], None]:
-        """Draws a row; the upper stack is asked once for it, and for no more than it sees."""
+        """Draws a row: the upper stack is asked once, and both for no more than is seen."""
         images = x.view(-1, 1, self.side, self.side)
 
         def draw(row: int) -> None:
@@ -120,7 +120,9 @@ class PixelCNN(Autoregressive):
             told = [t[:, :, -1:] for t in self._above(images[:, :, top : row + 1])]
             line = images[:, :, row : row + 1]
             for column in range(self.side):
-                logits = self._beside(line, told, row)[..., column]
+                near = slice(max(column - self.reach, 0), column + 1)
+                of_near = [t[..., near] for t in told]
+                logits = self._beside(line[..., near], of_near, row, near.start)[..., -1]
                 line[:, 0, :, column] = torch.bernoulli(torch.sigmoid(logits))
 
         return draw
@@ -133,9 +135,10 @@ class PixelCNN(Autoregressive):
             found.append(told)
         return found
 
-    def _beside(self, h, told, row):
-        """Logits (B, H, W) of rows from `row` on."""
-        place = self.place[:, row : row + h.shape[2]]
+    def _beside(self, h, told, row=0, column=0):
+        """Logits (B, H, W) of rows and columns from there on."""
+        height, width = h.shape[2:]
+        place = self.place[:, row : row + height, column : column + width]
         for i, (layer, of_layer) in enumerate(
             zip(cast("list[Layer]", self.layers), told, strict=True)
         ):
