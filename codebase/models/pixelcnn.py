@@ -121,7 +121,7 @@ class Stacks(nn.Module):
     ) -> None:
         """Draws a row of images (B, 1, H, W) in place, given those above it.
 
-        The upper stack is asked once for it, and for no more than it sees.
+        The upper stack is asked once for it, and both for no more than is seen.
 
         Args:
             place: as for `forward`.
@@ -131,7 +131,9 @@ class Stacks(nn.Module):
         told = [t[:, :, -1:] for t in self.above(images[:, :, top : row + 1])]
         line, own = images[:, :, row : row + 1], place[:, :, row : row + 1]
         for column in range(images.shape[-1]):
-            logits = self.beside(line, told, own)[..., column]
+            near = slice(max(column - self.reach, 0), column + 1)
+            of_near = [t[..., near] for t in told]
+            logits = self.beside(line[..., near], of_near, own[..., near])[..., -1]
             if base is not None:
                 logits = logits + base[:, row : row + 1, column]
             line[:, 0, :, column] = torch.bernoulli(torch.sigmoid(logits))
