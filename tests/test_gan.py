@@ -1,5 +1,7 @@
 """The game against its solution on a table, and what each player moves."""
 
+import hashlib
+import json
 import math
 
 import pytest
@@ -9,6 +11,7 @@ from oracles import Net, gaussian
 from codebase import command
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
+from codebase.evaluation import features
 from codebase.evaluation.numbers import Number
 from codebase.files import logs
 from codebase.models.adversarial import BatchNorm, discriminator_loss, generator_loss
@@ -224,3 +227,25 @@ def test_a_run_logs_both_players_and_warns_of_collapse(here, capsys):
     assert {"gan/discriminator", "gan/generator", "test/value", "test/variety"} <= tags.keys()
     assert len(tags["gan/generator"]) > 1
     assert any(folder.rglob("samples.png"))
+
+
+def test_its_samples_are_judged_with_the_classifier_s_hash_and_its_codes_are_not(
+    here, capsys, monkeypatch
+):
+    monkeypatch.setattr(features, "EPOCHS", 0)
+    monkeypatch.setattr(features, "LEAST", 5)
+    words = ["gan", "--dataset", "digits", "--iter_max", "2", "--threads", "1"]
+    command.named([*words, "--hidden", "16", "--z", "2"])
+    (folder,) = (here / "checkpoints").iterdir()
+    command.named(["use", "quality", folder.name, "--samples", "60", "--data_dir", str(here)])
+    record = json.loads((folder / "use-quality.json").read_text())
+    (kept,) = (here / "features").iterdir()
+    assert record["features_sha256"] == hashlib.sha256(kept.read_bytes()).hexdigest()
+    assert record["images"] == 60
+    samples, floor = record["numbers"].values()
+    assert samples.keys() == floor.keys()
+    assert samples["FID"]["value"] > floor["FID"]["value"]
+    assert "the floor" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        command.named(["use", "labels", folder.name, "--data_dir", str(here)])
+    assert "gives images no codes" in capsys.readouterr().err

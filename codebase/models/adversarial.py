@@ -9,6 +9,7 @@ from codebase.models.nns.parts import sides_of
 SLOPE = 0.2  # of the leaky ReLUs below 0
 CHANNELS = 16  # of the convolution next to the pixels; the other one has twice as many
 SHARE, EPSILON = 0.1, 1e-5  # of a batch in the averages of `BatchNorm`; added to its variances
+FIRST = 0.02  # standard deviation of the weights that convolutions begin with
 GAMES = "non-saturating", "minimax"
 NETS = "mlp", "conv"
 
@@ -83,8 +84,9 @@ def generator(
     """Latents (N, Z) → log odds of pixels (N, D).
 
     Args:
-        net: "mlp": two hidden layers; "conv": one, and two transposed convolutions of stride 2.
-        hidden: their width.
+        net: "mlp": two hidden layers; "conv": a linear one and two transposed convolutions of
+            stride 2.
+        hidden: width of the mlp's.
         normalized: whether hidden units are normalized (see `BatchNorm`), without which a generator
             is soon left behind and draws one image.
     Raises:
@@ -94,14 +96,13 @@ def generator(
     def behind(units: int) -> list[nn.Module]:
         return [*([BatchNorm(units)] if normalized else []), nn.LeakyReLU(SLOPE)]
 
-    first = [nn.Linear(z_dim, hidden), *behind(hidden)]
     if net == "mlp":
+        first = [nn.Linear(z_dim, hidden), *behind(hidden)]
         more = [nn.Linear(hidden, hidden), *behind(hidden), nn.Linear(hidden, x_dim)]
         return nn.Sequential(*first, *more)
     side = _quarter(x_dim)
-    return nn.Sequential(
-        *first,
-        nn.Linear(hidden, 2 * CHANNELS * side * side),
+    made = nn.Sequential(
+        nn.Linear(z_dim, 2 * CHANNELS * side * side),
         nn.Unflatten(-1, (2 * CHANNELS, side, side)),
         *behind(2 * CHANNELS),
         nn.ConvTranspose2d(2 * CHANNELS, CHANNELS, 4, stride=2, padding=1),
@@ -109,6 +110,17 @@ def generator(
         nn.ConvTranspose2d(CHANNELS, 1, 4, stride=2, padding=1),
         nn.Flatten(),
     )
+    return _begun_small(made)
+
+
+def _begun_small(made):
+    """Weights N(0, 0.02²) and biases 0, as Radford et al. (2016) have them of convolutions."""
+    for module in made.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(module.weight, 0, FIRST)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return made
 
 
 def _quarter(x_dim):
@@ -122,9 +134,9 @@ class Discriminator(nn.Module):
     """Images (N, D) → log odds that they are of the data, (N,).
 
     Args:
-        net: "mlp": two hidden layers; "conv": two convolutions of stride 2 and a hidden layer.
+        net: "mlp": two hidden layers; "conv": two convolutions of stride 2.
         x_dim: D.
-        hidden: width of the hidden layers.
+        hidden: width of the mlp's.
         dropout: share of every hidden layer's units that are 0 in training, so that it does not
             leave the generator behind.
     Raises:
@@ -138,22 +150,23 @@ class Discriminator(nn.Module):
             return [nn.LeakyReLU(SLOPE), nn.Dropout(dropout)]
 
         if net == "mlp":
-            first, inputs = [nn.Linear(x_dim, hidden), *behind()], hidden
+            first, last = [nn.Linear(x_dim, hidden), *behind()], nn.Linear(hidden, 1)
+            layers = [*first, nn.Linear(hidden, hidden), nn.LeakyReLU(SLOPE)]
         else:
             side = _quarter(x_dim)
-            first, inputs = (
-                [
-                    nn.Unflatten(-1, (1, 4 * side, 4 * side)),
-                    nn.Conv2d(1, CHANNELS, 4, stride=2, padding=1),
-                    *behind(),
-                    nn.Conv2d(CHANNELS, 2 * CHANNELS, 4, stride=2, padding=1),
-                    *behind(),
-                    nn.Flatten(),
-                ],
-                2 * CHANNELS * side * side,
-            )
-        self.below = nn.Sequential(*first, nn.Linear(inputs, hidden), nn.LeakyReLU(SLOPE))
-        self.above = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, 1))
+            last = nn.Linear(2 * CHANNELS * side * side, 1)
+            layers = [
+                nn.Unflatten(-1, (1, 4 * side, 4 * side)),
+                nn.Conv2d(1, CHANNELS, 4, stride=2, padding=1),
+                *behind(),
+                nn.Conv2d(CHANNELS, 2 * CHANNELS, 4, stride=2, padding=1),
+                nn.LeakyReLU(SLOPE),
+                nn.Flatten(),
+            ]
+        self.below = nn.Sequential(*layers)
+        self.above = nn.Sequential(nn.Dropout(dropout), last)
+        if net == "conv":
+            _begun_small(self)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Its last hidden layer, of images in [0, 1], (N, D) → (N, H)."""

@@ -27,7 +27,7 @@ class GAN(Model):
         z_dim: Z.
         game: "non-saturating" or "minimax".
         net: of both, "mlp" or "conv".
-        hidden: width of their hidden layers.
+        hidden: width of an mlp's hidden layers.
         dropout: see `adversarial.Discriminator`.
         x_dim: D.
     Raises:
