@@ -333,10 +333,17 @@ def test_what_a_mask_leaves_out_is_not_learned():
     assert pixelcnn.side_of(49) == 7
 
 
-def test_figures_of_codes_are_refused_in_a_sentence(here):
-    """There are none, of a model that has no codes; --figures 1 draws nothing and does no harm."""
+def test_of_a_model_without_codes_samples_are_drawn(here):
     command("made", "--hidden", 8, "--figures", 1)
     (run,) = (here / "checkpoints").iterdir()
     assert (run / "completions.png").exists()
-    with pytest.raises(UserError, match="figures are of codes, and no image has one here"):
+    assert [path.name for path in (run / "figures").glob("*.png")] == ["samples.png"]
+
+
+def test_a_model_of_which_there_is_no_figure_is_refused_in_a_sentence(here):
+    """--figures 1 draws nothing then and does no harm."""
+    command("complete", "--z", 2, "--figures", 1)
+    (run,) = (here / "checkpoints").iterdir()
+    assert (run / "completions.png").exists()
+    with pytest.raises(UserError, match="there is no figure of what these do"):
         book.draw_runs([run.name], here / "figures")

@@ -148,7 +148,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits, mon
 
     expected = fit(built(kind), 25)
     device = StandIn()
-    monkeypatch.setattr(session, "captured", lambda step: CapturedStep(step, device))
+    monkeypatch.setattr(session, "captured", lambda step, fuse: CapturedStep(step, device))
     for iter_max in (11, 25):
         model = built(kind)
         if iter_max > 11:

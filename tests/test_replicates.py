@@ -133,7 +133,7 @@ def test_two_ranks_do_what_one_process_does(nursery, tmp_path):
 
 def namespace(**flags):
     defaults = {"run": 0, "runs": 2, "jobs": 1, "seed": None, "overwrite": 0, "resume": "auto"}
-    defaults |= {"stack": "auto", "schedule": "constant"}
+    defaults |= {"stack": "auto", "schedule": "constant", "graph": 1, "compile": 0}
     return Namespace(**defaults | flags)
 
 

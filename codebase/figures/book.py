@@ -185,6 +185,6 @@ def draw_runs(
     drawn = sum(draw(study, folder / "figures", only) for study, folder in opened)
     drawn += compare([study for study, _ in opened], out, only)
     if not drawn and not only:
-        raise UserError(f"{', '.join(runs)}: figures are of codes, and no image has one here.")
+        raise UserError(f"{', '.join(runs)}: there is no figure of what these do.")
     if not drawn:
         raise UserError(f"--only {' '.join(only)}: nothing of that applies to these runs.")

@@ -69,7 +69,7 @@ class Study:
         found = {name for name, able in asdict(self.abilities).items() if able is True}
         found.add("labels" if self.y_dim else "no labels")
         if not self.z_dim:
-            return found - {"samples"}  # of codes, which there are none of
+            return found
         ways = {
             "plane": self.z_dim == 2,
             "space": self.z_dim > 2,
