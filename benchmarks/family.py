@@ -50,6 +50,7 @@ def _step(name, dataset):
     from codebase.data import subsets
     from codebase.data.batches import Batches, grey, seeded_generator
     from codebase.data.stream import Stream
+    from codebase.engine.graph import captured
     from codebase.engine.step import Step
 
     torch.manual_seed(0)
@@ -59,7 +60,8 @@ def _step(name, dataset):
     model.allow_data_dependent_shapes()
     loader = Batches(dataset.train_x, dataset.train_y, 97, seeded_generator(0))
     labelled = subsets.labelled(dataset) if model.abilities.classifier else None
-    step = Step(model.train(), Stream(loader, labelled, "cpu", model.abilities.pixels))
+    plain = Step(model.train(), Stream(loader, labelled, "cpu", model.abilities.pixels))
+    step = captured(plain)
     for _ in range(20):
         step()
     return step

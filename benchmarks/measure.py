@@ -33,7 +33,7 @@ class Setting:
     def spec(self, **more):
         """What a worker is told: a "side" and its "model", or a "task", and their parameters."""
         common = {"dataset": self.dataset, "data_dir": self.data_dir, "threads": self.threads}
-        return common | {"batch": 97, "k": 500, "precision": "auto"} | more
+        return common | {"batch": 97, "k": 500, "precision": "auto", "fuse": False} | more
 
 
 class Worker:

@@ -61,7 +61,8 @@ def speeds(results):
     """The main table."""
     limits = [f"{kind} {what}" for kind in ("fp32", "bf16") for what in ("limit it/s", "share")]
     memory = ["peak MB, textbook", "project"]
-    rows = [["", "textbook it/s", "project it/s", "images/s", "ratio", "in fp32", *limits, *memory]]
+    rows = [["", "textbook it/s", "project it/s", "images/s", "ratio", "in fp32", "compiled"]]
+    rows[0] += [*limits, *memory]
     for model, s in results.items():
         rates, memory = s["iterations_per_second"], s["peak_memory"]
         ceilings = []
@@ -77,6 +78,7 @@ def speeds(results):
                 f"{s['images_per_second']:,.0f}",
                 ratio(s["ratio"]),
                 ratio(s["ratio_fp32"]),
+                ratio(s["ratio_compiled"]) if "ratio_compiled" in s else "–",
                 *ceilings,
                 megabytes(memory["textbook"]),
                 megabytes(memory["project"]),

@@ -49,7 +49,9 @@ def textbook_model(model, k=500):
     return textbook.VAE(z_dim=10) if model == "vae" else textbook.GMVAE(z_dim=10, k=k)
 
 
-def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_step=None):
+def train_project(
+    net, model, dataset, batch, seed, bar, precision="auto", on_step=None, fuse=False
+):
     """The scripts' own loop, on their own data path, until the bar raises."""
     cpu = torch.device("cpu")
     loader = Batches(dataset.train_x, dataset.train_y, batch, seeded_generator(seed))
@@ -67,6 +69,8 @@ def train_project(net, model, dataset, batch, seed, bar, precision="auto", on_st
             None,
             y_status=y_status,
             precision=resolve(precision, cpu),
+            graph=True,
+            fuse=fuse,
             on_step=on_step,
         )
 
@@ -107,4 +111,4 @@ def run(spec, bar):
     copies = side == "copies"
     net = project_model(model, spec["k"], EnumeratingSSVAE if copies else SSVAE, prune=not copies)
     retreat = None if spec["threads"] else cores.Retreat()
-    train_project(net, model, dataset, batch, 0, bar, spec["precision"], retreat)
+    train_project(net, model, dataset, batch, 0, bar, spec["precision"], retreat, spec["fuse"])

@@ -36,6 +36,7 @@ def arguments():
     add("--models", nargs="+", choices=MODELS, default=MODELS, help="default: all")
     add("--json", type=Path, metavar="FILE", help="writes everything here too")
     add("--profile", action="store_true", help="also where the time of a step goes")
+    add("--compile", action="store_true", help="also the project's step compiled, in fp32")
     add("--busy", action="store_true", help="also the VAE beside another busy process")
     add("--growth", action="store_true", help="also cost by iterations, batch size and k")
     add("--whole", action="store_true", help="also the time of all of run_vae.py at its defaults")
@@ -77,7 +78,7 @@ def main():
 
     results["machine"] |= stages.machine(setting)
     print(report.heading(results["machine"], results["setting"]), flush=True)
-    speeds = stages.speeds(setting, args.models, results["machine"]["native_bf16"])
+    speeds = stages.speeds(setting, args.models, results["machine"]["native_bf16"], args.compile)
     _keep(args, results, "speeds", speeds, report.speeds)
     _keep(args, results, "ratios", stages.comparisons(setting), report.ratios)
     _keep(args, results, "evaluation", stages.evaluation(setting, args.quick), report.evaluation)

@@ -22,17 +22,19 @@ def machine(setting):
     return task(setting.spec(task="machine"))
 
 
-def speeds(setting, models, bf16):
+def speeds(setting, models, bf16, compiled=False):
     """Both sides and the machine's limits in turns, by model."""
-    return {model: _speeds(model, setting, bf16) for model in models}
+    return {model: _speeds(model, setting, bf16, compiled) for model in models}
 
 
-def _speeds(model, setting, bf16):
+def _speeds(model, setting, bf16, compiled):
     """Both sides and the machine's limits in turns, for one model."""
     limits = ["fp32", *(["bf16"] if bf16 else [])]
     specs = {side: {"side": side} for side in ("textbook", "project", *limits)}
     if bf16:  # which "auto" then is
         specs["project in fp32"] = {"side": "project", "precision": "fp32"}
+    if compiled:
+        specs["project compiled"] = {"side": "project", "precision": "fp32", "fuse": True}
     specs = {side: setting.spec(model=model, **spec) for side, spec in specs.items()}
     rates = alternate(specs, setting)
     batch = setting.spec()["batch"]
@@ -44,6 +46,8 @@ def _speeds(model, setting, bf16):
         "peak_memory": rates.peak_memory,
         "rounds": rates.rates,
     }
+    if "project compiled" in specs:
+        found["ratio_compiled"] = rates.ratio("project compiled", "textbook")
     for limit in limits:
         found[f"share_of_{limit}_limit"] = rates.ratio("project", limit)
     return found
