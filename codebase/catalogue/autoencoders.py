@@ -4,24 +4,16 @@ from dataclasses import replace
 
 from codebase import axes
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import LAYERS, dimensions
+from codebase.catalogue.flags import LAYERS, dimensions, one_of, real, steps
 from codebase.flag import Flag, number, switch
 
 ONE_LAYER = replace(LAYERS, default=0)
-ACTIVATION = Flag(
+ACTIVATION = one_of(
     "activation",
     "of the hidden layers",
-    default="elu",
-    choices=("elu", "relu", "silu", "softplus", "tanh", "sigmoid", "linear"),
-    argument="activation",
+    *("elu", "relu", "silu", "softplus", "tanh", "sigmoid", "linear"),
 )
-OUTPUT = Flag(
-    "output",
-    "function of the redrawn pixels",
-    default="sigmoid",
-    choices=("sigmoid", "linear"),
-    argument="output",
-)
+OUTPUT = one_of("output", "function of the redrawn pixels", "sigmoid", "linear")
 TIED = Flag(
     "tied",
     "1: the decoder's matrices are the encoder's, transposed",
@@ -29,7 +21,7 @@ TIED = Flag(
     default=0,
     argument="tied",
 )
-WEIGHT = Flag("weight", "of the penalty", type=number(float, 0), default=0.1, argument="weight")
+WEIGHT = real("weight", "of the penalty", 0.1)
 DENSE = (axes.HIDDEN, LAYERS, ACTIVATION, OUTPUT)
 SHALLOW = (axes.HIDDEN, ONE_LAYER, ACTIVATION, OUTPUT)
 
@@ -62,13 +54,7 @@ ENTRIES = (
         "Bengio et al. 2007",
         "autoencoders:StackedAutoencoder",
         *(*DENSE, TIED),
-        Flag(
-            "pretrain",
-            "steps that each layer is trained for alone",
-            type=number(int, 0),
-            default=2_000,
-            argument="pretrain",
-        ),
+        steps("pretrain", "steps that each layer is trained for alone", 2_000, least=0),
     ),
     _autoencoder(
         "conv-ae",
@@ -111,13 +97,7 @@ ENTRIES = (
             choices=("gaussian", "masking", "saltpepper"),
             argument="noise",
         ),
-        Flag(
-            "rate",
-            "of the noise: the standard deviation, or how many of the pixels",
-            type=number(float, 0),
-            default=0.3,
-            argument="rate",
-        ),
+        real("rate", "of the noise: the standard deviation, or how many of the pixels", 0.3),
     ),
     _autoencoder(
         "k-sparse-ae",
@@ -132,13 +112,7 @@ ENTRIES = (
             default=25,
             argument="active",
         ),
-        Flag(
-            "alpha",
-            "in evaluation αk are kept",
-            type=number(float, 1),
-            default=1.0,
-            argument="alpha",
-        ),
+        real("alpha", "in evaluation αk are kept", 1.0, least=1),
         z=1_000,
     ),
     _autoencoder(
@@ -148,7 +122,7 @@ ENTRIES = (
         "sparse:NormSparseAutoencoder",
         *SHALLOW,
         WEIGHT,
-        Flag("norm", "of the code", default="l1", choices=("l1", "l2"), argument="norm"),
+        one_of("norm", "of the code", "l1", "l2"),
         z=1_000,
     ),
     _autoencoder(

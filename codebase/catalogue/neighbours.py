@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from codebase import axes
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import LAYERS, dimensions, one_of, steps, whole
+from codebase.catalogue.flags import LAYERS, dimensions, one_of, real, steps, whole
 from codebase.flag import IF_CHANGED, IN_NAME, Flag, number
 
 
@@ -74,12 +74,10 @@ ENTRIES = (
         20_000,
         (
             dimensions(10),
-            Flag(
+            real(
                 "gamma",
                 "weight of the reconstruction beside the game, in the generator's loss",
-                type=number(float, 0),
-                default=0.1,
-                argument="gamma",
+                0.1,
             ),
             one_of("net", "of all three players", "mlp", "conv"),
             axes.HIDDEN,

@@ -129,9 +129,10 @@ class CapturedStep:
 
 def _numbers(model):
     """The numbers and words that a model's modules, or those of a `Stack`, keep as attributes."""
-    parts = [part for own in getattr(model, "models", [model]) for part in own.modules()]
     kinds = (int, float, complex, str)
-    return [{k: v for k, v in vars(part).items() if isinstance(v, kinds)} for part in parts]
+    return [
+        {k: v for k, v in vars(part).items() if isinstance(v, kinds)} for part in model.modules()
+    ]
 
 
 class Cuda:

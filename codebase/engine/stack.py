@@ -4,6 +4,7 @@ A GPU has done one such model's product before the next is launched; with their 
 it does those of thirty models in little more time.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -87,6 +88,10 @@ class Stack:
     def parameters(self) -> Iterable[nn.Parameter]:
         """The stacked ones, in the order of a model's own."""
         return self._parameters.values()
+
+    def modules(self) -> Iterable[nn.Module]:
+        """Of every model."""
+        return itertools.chain.from_iterable(model.modules() for model in self.models)
 
     def buffers(self) -> Iterable[torch.Tensor]:
         """The stacked ones."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from codebase import utils as ut
-from codebase.models.auxiliary import Auxiliary
+from codebase.models.auxiliary import Auxiliary, gaussian
 from codebase.models.distributions import (
     Bernoulli,
     Categorical,
@@ -16,16 +16,10 @@ from codebase.models.distributions import (
 )
 from codebase.models.nns.v1 import X_DIM, check, check_size, joint, mlp
 from codebase.models.priors import StandardNormalPrior
-from codebase.models.semisupervised import SemiSupervisedModel
+from codebase.models.semisupervised import SemiSupervisedModel, check_weights
 
 DRAWS = 10  # of a, over which q(y|x) is averaged
 LABELS = 10
-
-
-def gaussian(net: nn.Sequential, *parts: torch.Tensor | None) -> DiagonalGaussian:
-    """The Gaussian whose mean and softplus⁻¹ variance a network gives of what it sees, joined."""
-    a, *others = (part for part in parts if part is not None)
-    return DiagonalGaussian(*ut.gaussian_parameters(joint(net, a, *others)))
 
 
 class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
@@ -63,10 +57,7 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
     ) -> None:
         check_size("z_dim", z_dim)
         check_size("a_dim", a_dim)
-        if not (gen_weight >= 0 and class_weight >= 0):
-            raise ValueError(
-                f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
-            )
+        check_weights(gen_weight, class_weight)
         super().__init__(name)
         self.a_dim, self.own_dim, self.sees_x = a_dim, z_dim, sees_x
         self.gen_weight, self.class_weight = gen_weight, class_weight

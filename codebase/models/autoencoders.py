@@ -19,6 +19,7 @@ from codebase.models.distributions import Point
 from codebase.models.nns.parts import ACTIVATIONS
 from codebase.models.nns.v1 import check, check_size
 from codebase.models.noise import Noise
+from codebase.models.staged import Staged
 
 FUNCTIONS: dict[str, Callable[[], nn.Module]] = {
     **ACTIVATIONS,
@@ -203,7 +204,7 @@ def _sequence(linear, between, last):
     return nn.Sequential(*(m for pair in pairs for m in pair if not isinstance(m, nn.Identity)))
 
 
-class StackedAutoencoder(DeepAutoencoder):
+class StackedAutoencoder(Staged, DeepAutoencoder):
     """A deep one whose layers are first trained one by one (Bengio et al., 2007).
 
     In stage i < L the pair of layers i learns to redraw what the layers below it, frozen, make of
@@ -227,19 +228,6 @@ class StackedAutoencoder(DeepAutoencoder):
             raise ValueError(f"pretrain must be at least 0, got {pretrain}")
         super().__init__(name, z_dim, **options)  # type: ignore[arg-type]
         self.pretrain = pretrain
-        self._count()
-
-    def _apply(self, *args, **kwargs):
-        moved = super()._apply(*args, **kwargs)
-        self._count()
-        return moved
-
-    def _count(self):
-        """Keeps the counter where Python can read it while the loss of several is batched.
-
-        It is the buffer itself, which is one number for all that are trained as one.
-        """
-        self.__dict__["_counter"] = self.steps_taken
 
     @property
     def steps_differ(self) -> bool:
@@ -251,9 +239,7 @@ class StackedAutoencoder(DeepAutoencoder):
         """The pair of layers that the step after `advance` trains; L: all."""
         if not self.pretrain:
             return len(self.enc)
-        return min(
-            max(int(cast(torch.Tensor, self._counter)) - 1, 0) // self.pretrain, len(self.enc)
-        )
+        return min(max(self.steps_counted - 1, 0) // self.pretrain, len(self.enc))
 
     def loss(self, x: torch.Tensor) -> Loss:
         """Of the stage that it has come to; gen/error is that of all layers."""

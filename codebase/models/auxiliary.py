@@ -69,9 +69,9 @@ class Auxiliary(Distribution):
         return self.a.log_prob(a) - self.back(z).log_prob(a)
 
 
-def gaussian(net: nn.Sequential, a: torch.Tensor, b: torch.Tensor) -> DiagonalGaussian:
-    """The Gaussian whose mean and softplus⁻¹ variance a network gives of [a, b]."""
-    return DiagonalGaussian(*ut.gaussian_parameters(joint(net, a, b)))
+def gaussian(net: nn.Sequential, a: torch.Tensor, *others: torch.Tensor | None) -> DiagonalGaussian:
+    """The Gaussian whose mean and softplus⁻¹ variance a network gives of [a, …], see `joint`."""
+    return DiagonalGaussian(*ut.gaussian_parameters(joint(net, a, *others)))
 
 
 class AuxiliaryVAE(StandardNormalPrior, LatentVariableModel):
@@ -109,7 +109,7 @@ class AuxiliaryVAE(StandardNormalPrior, LatentVariableModel):
         """q(z|x): images (B, D) → an `Auxiliary` over (B, Z)."""
         check("x", x, self.x_dim)
         return Auxiliary(
-            DiagonalGaussian(*ut.gaussian_parameters(joint(self.enc_a, x))),
+            gaussian(self.enc_a, x),
             lambda a: gaussian(self.enc, x, a),
             lambda z: gaussian(self.back, x, z),
         )

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from codebase import utils as ut
+from codebase.models.auxiliary import gaussian
 from codebase.models.base import Loss, Model
 from codebase.models.distributions import DiagonalGaussian, sample_and_kl
 from codebase.models.nns.v1 import X_DIM, check, check_size, joint, mlp
@@ -82,12 +83,12 @@ class Completion(Model):
     def prior(self, x: torch.Tensor) -> DiagonalGaussian:
         """p(z|x_s): images (B, D), of which only what is seen is looked at → over (B, Z)."""
         check("x", x, self.x_dim)
-        return DiagonalGaussian(*ut.gaussian_parameters(joint(self.prior_net, x * self.mask)))
+        return gaussian(self.prior_net, x * self.mask)
 
     def posterior(self, x: torch.Tensor) -> DiagonalGaussian:
         """q(z|x), over (B, Z)."""
         check("x", x, self.x_dim)
-        return DiagonalGaussian(*ut.gaussian_parameters(joint(self.enc, x)))
+        return gaussian(self.enc, x)
 
     def logits(self, z: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Of p(x_u|z, x_s), at pixels that are seen too: (…, B, Z), (B, D) → (…, B, D)."""

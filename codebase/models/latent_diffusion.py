@@ -1,21 +1,21 @@
 """Diffusion over a VAE's codes: a prior that is learned once the VAE stands still."""
 
 import math
-from typing import cast
 
 import torch
 
 from codebase import utils as ut
-from codebase.models.base import Abilities, Loss, Model
+from codebase.models.base import Abilities, Loss
 from codebase.models.distributions import Bernoulli, DiagonalGaussian
 from codebase.models.nns.denoisers import TimedMLP
 from codebase.models.nns.v1 import X_DIM, Decoder, Encoder, check_size
 from codebase.models.noising import FEATURES, Denoiser, Process, Progress
+from codebase.models.staged import Staged
 
 KEPT = 0.99  # of the codes' mean and variance, at a step
 
 
-class LatentDiffusion(Model):
+class LatentDiffusion(Staged):
     """A VAE with the prior N(0, I), and diffusion over its codes, which takes that prior's place.
 
         z ~ q(z|x) = N(m(x), diag v(x)),  u = (z − a) / s
@@ -60,16 +60,6 @@ class LatentDiffusion(Model):
         self.denoiser = Denoiser(net, Process(times, highest=6.0, wide=True), bits=False)
         self.register_buffer("centre", torch.zeros(z_dim))  # a
         self.register_buffer("spread", torch.ones(z_dim))  # s²
-        self._count()
-
-    def _apply(self, *args, **kwargs):
-        moved = super()._apply(*args, **kwargs)
-        self._count()
-        return moved
-
-    def _count(self):
-        """Keeps the counter where Python can read it while the loss of several is batched."""
-        self.__dict__["_counter"] = self.steps_taken
 
     @property
     def steps_differ(self) -> bool:
@@ -79,7 +69,7 @@ class LatentDiffusion(Model):
     @property
     def frozen(self) -> bool:
         """Whether the VAE is trained no more."""
-        return int(cast(torch.Tensor, self._counter)) > self.vae_steps
+        return self.steps_counted > self.vae_steps
 
     def loss(self, x: torch.Tensor) -> Loss:
         """‖ε − ε̂‖², and −ELBO of the VAE while it is trained; averaged over images (B, D).

@@ -4,6 +4,7 @@ In the place of rec they have a distance of x and x̂ = E[x|z], weighed by γ. S
 trained for its own sake; what is logged is the plain bound all the same.
 """
 
+import abc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -39,9 +40,9 @@ class Perceptual(Objective):
         super().__init__(z_dim)
         self.gamma = gamma
 
+    @abc.abstractmethod
     def distance(self, x: torch.Tensor, again: torch.Tensor) -> torch.Tensor:
         """Of each image and its reconstruction, (B, D), (B, D) → (B,)."""
-        raise NotImplementedError
 
     def forward(self, model: "LatentVariableModel", x: torch.Tensor, player: str) -> "Loss":
         z, kl = sample_and_kl(model.posterior(x), model.prior())

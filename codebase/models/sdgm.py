@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from codebase.models.adgm import LABELS, AuxiliaryLabels, gaussian
+from codebase.models.adgm import LABELS, AuxiliaryLabels
+from codebase.models.auxiliary import gaussian
 from codebase.models.distributions import Bernoulli, DiagonalGaussian, Distribution
 from codebase.models.nns.v1 import X_DIM, check, joint, mlp
 

@@ -24,6 +24,14 @@ def check_labels(x: torch.Tensor, y: torch.Tensor, y_dim: int) -> None:
         )
 
 
+def check_weights(gen_weight: float, class_weight: float) -> None:
+    """Raises a ValueError unless both weights of a loss are at least 0."""
+    if not (gen_weight >= 0 and class_weight >= 0):
+        raise ValueError(
+            f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
+        )
+
+
 class SemiSupervisedModel(LatentVariableModel):
     """A latent variable model with a label y beside z, summed out where it is not known.
 

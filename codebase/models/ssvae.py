@@ -6,7 +6,7 @@ from torch.nn import Sequential, Sigmoid, Softmax
 from codebase.models import nns
 from codebase.models.distributions import Bernoulli, Categorical, DiagonalGaussian
 from codebase.models.priors import StandardNormalPrior
-from codebase.models.semisupervised import SemiSupervisedModel
+from codebase.models.semisupervised import SemiSupervisedModel, check_weights
 
 
 class SSVAE(StandardNormalPrior, SemiSupervisedModel):
@@ -48,10 +48,7 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
         labeled_elbo: bool = False,
         prune: bool = False,
     ) -> None:
-        if not (gen_weight >= 0 and class_weight >= 0):
-            raise ValueError(
-                f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
-            )
+        check_weights(gen_weight, class_weight)
         super().__init__(name)
         self.z_dim, self.y_dim = z_dim, y_dim
         self.gen_weight, self.class_weight = gen_weight, class_weight

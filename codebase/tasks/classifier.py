@@ -80,7 +80,7 @@ def report(run: Run, model: LatentVariableModel) -> None:
         fallen = collapsed(bound["kl_z" if model.y_dim else "kl"].value, None, model.z_dim)
         warn_of_failure(fallen, bound["nelbo"].value, x.shape[1])
         if model.y_dim:
-            pictures["digits of every class"] = partial(_draw, run, model, x)
+            pictures["digits of every class"] = partial(draw_classes, run, model, x[::10])
         else:
             pictures["samples and reconstructions"] = partial(draw, run, model, x)
         pictures["latents in the log"] = partial(log_latents, run, model)
@@ -92,10 +92,19 @@ def _draw_confusion(run: Run, confusion: torch.Tensor) -> None:
     figures.save_confusion(run.folder.output / "confusion.png", confusion)
 
 
-def _draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
+def draw_classes(
+    run: Run, model: LatentVariableModel, x: torch.Tensor, y: torch.Tensor | None = None
+) -> None:
+    """A row of digits per label, and images x (N, D) with every label, as pictures.
+
+    Args:
+        y: one-hot labels (N, Y) that the images' z are of; None: the likeliest.
+    """
     with seeded(run.settings.seed):
         grid = class_conditional(model, COLUMNS)
-        rows = analogies(model, x[::10], F.one_hot(predicted(model, x[::10]), model.y_dim))
+        if y is None:
+            y = F.one_hot(predicted(model, x), model.y_dim)
+        rows = analogies(model, x, y)
     output = run.folder.output
     figures.save_grid(output / "class_conditional.png", grid, COLUMNS)
     figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)

@@ -4,7 +4,6 @@ from functools import partial
 
 import torch
 
-from codebase import figures
 from codebase.data import subsets
 from codebase.data.batches import one_hot
 from codebase.engine.randomness import seeded
@@ -16,9 +15,8 @@ from codebase.evaluation.tables import table
 from codebase.files import logs
 from codebase.models.semisupervised import SemiSupervisedModel
 from codebase.runs.run import Run
-from codebase.tasks.classifier import analogies, class_conditional
+from codebase.tasks.classifier import class_conditional, draw_classes
 from codebase.tasks.likelihood import (
-    COLUMNS,
     draw_curves,
     draw_figures,
     log_bounds,
@@ -64,7 +62,7 @@ def report(run: Run, model: SemiSupervisedModel) -> None:
     fallen = collapsed(subset["kl_z"].value, active, model.z_dim)
     warn_of_failure(fallen, subset["nelbo"].value, x.shape[1])
     pictures = {
-        "digits of every class": partial(_draw, run, model, x[::10], labels[::10]),
+        "digits of every class": partial(draw_classes, run, model, x[::10], labels[::10]),
         "curves": partial(draw_curves, run),
         "latents in the log": partial(log_latents, run, model),
     }
@@ -84,11 +82,3 @@ def _given(model: SemiSupervisedModel, x: torch.Tensor, y: torch.Tensor) -> Numb
     found = {"nelbo given y": kl + rec, "kl given y": kl, "rec given y": rec}
     found["accuracy"] = torch.cat(right).cpu().double()
     return {name: Number.of(values) for name, values in found.items()}
-
-
-def _draw(run: Run, model: SemiSupervisedModel, x: torch.Tensor, y: torch.Tensor) -> None:
-    with seeded(run.settings.seed):
-        grid, rows = class_conditional(model, COLUMNS), analogies(model, x, y)
-    output = run.folder.output
-    figures.save_grid(output / "class_conditional.png", grid, COLUMNS)
-    figures.save_grid(output / "analogies.png", rows, model.y_dim + 1)
