@@ -11,6 +11,7 @@ from conftest import ROOT
 from test_house import ROOMS
 
 from codebase.axes import AXES
+from codebase.catalogue import CATALOGUE
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = "run_vae.py", "run_gmvae.py", "run_ssvae.py"
@@ -62,7 +63,9 @@ def test_every_flag_that_is_named_exists():
     code = [p for p in ROOT.rglob("*.py") if not {".venv", "venv"} & set(p.parts)]
     code = "".join(p.read_text(encoding="utf-8") for p in code)
     declared = set(re.findall(r'"(--[\w-]+)"', code))
-    declared |= {f"--{name}" for name in [*re.findall(r'Flag\(\s*"(\w+)"', code), *AXES]}
+    flags = {flag.name for entry in CATALOGUE.values() for flag in entry.flags}
+    flags |= {*re.findall(r'Flag\(\s*"(\w+)"', code), *AXES}  # those of a run, of a script
+    declared |= {f"--{name}" for name in flags}
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text(encoding="utf-8")))
         assert named <= declared | NOT_OURS, page.name
