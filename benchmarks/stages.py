@@ -34,7 +34,9 @@ def _speeds(model, setting, bf16, compiled):
     if bf16:  # which "auto" then is
         specs["project in fp32"] = {"side": "project", "precision": "fp32"}
     if compiled:
-        specs["project compiled"] = {"side": "project", "precision": "fp32", "fuse": True}
+        specs["compiled in fp32"] = {"side": "project", "precision": "fp32", "fuse": True}
+        if bf16:
+            specs["compiled in bf16"] = {"side": "project", "precision": "bf16", "fuse": True}
     specs = {side: setting.spec(model=model, **spec) for side, spec in specs.items()}
     rates = alternate(specs, setting)
     batch = setting.spec()["batch"]
@@ -46,10 +48,12 @@ def _speeds(model, setting, bf16, compiled):
         "peak_memory": rates.peak_memory,
         "rounds": rates.rates,
     }
-    if "project compiled" in specs:
-        found["ratio_compiled"] = rates.ratio("project compiled", "textbook")
     for limit in limits:
         found[f"share_of_{limit}_limit"] = rates.ratio("project", limit)
+        if compiled:
+            fused = f"compiled in {limit}"
+            found[f"ratio_compiled_{limit}"] = rates.ratio(fused, "textbook")
+            found[f"share_compiled_{limit}"] = rates.ratio(fused, limit)
     return found
 
 
