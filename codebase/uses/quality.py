@@ -1,5 +1,6 @@
 """How like the data a model's samples are, judged by features of a classifier of the data."""
 
+import time
 from argparse import Namespace
 from typing import cast
 
@@ -37,9 +38,11 @@ def measure(subject: Subject, args: Namespace) -> Found:
     real = subsets.binarized_test(dataset)[:n]
     (train, _), _ = subsets.training(dataset, subject.without, subject.held_out)
     some = torch.randperm(len(train), generator=seeded_generator(1))[:n]
-    sets = {}
+    sets, seconds = {}, None
     if model.abilities.samples:
+        began = time.perf_counter()
         sets["samples"] = drawn(model, n)
+        seconds = (time.perf_counter() - began) * 1_000 / n
     if model.abilities.reconstructions:
         sets["redrawn test images"] = _binary(_redrawn(subject, n), 2)
     sets[FLOOR] = _binary(grey(train[some]), 3)
@@ -55,6 +58,7 @@ def measure(subject: Subject, args: Namespace) -> Found:
         + ", ".join(f"{share:.2%} {pixels}" for pixels, share in features.accuracy.items()),
         f"sha256 of the classifier's weights: {features.sha256}",
     ]
+    notes += [f"1,000 samples took {seconds:.2f} s"] if seconds is not None else []
     notes += [
         f"*** WARNING: the {name} are of few classes; the model has collapsed."
         for name, numbers in columns.items()
@@ -65,6 +69,7 @@ def measure(subject: Subject, args: Namespace) -> Found:
         "features_sha256": features.sha256,
         "features_accuracy": features.accuracy,
         "images": n,
+        "seconds_for_1000_samples": seconds,
     }
     return Found("how like the data its images are", columns, tuple(notes), extra)
 
