@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from codebase.data import idx, known, places, sprites
+from codebase.data import fixed, idx, known, places, sprites
 from codebase.data.idx import IDX_FILES
 from codebase.data.places import TORCHVISION as TORCHVISION
 from codebase.errors import UserError
 
 SUBSET = 100  # test images
+OTHERS = "digits", "sprites", "fixed-mnist", "custom"  # than torchvision's
 TENSORS = "train_x", "train_y", "test_x", "test_y"
 
 
@@ -49,9 +50,10 @@ class Dataset:
     def need_labels(self, what: str) -> None:
         """Raises a UserError if there are no labels, which that needs."""
         if not self.labelled:
+            advice = ": put train-labels-idx1-ubyte and t10k-labels-idx1-ubyte beside the images"
             raise UserError(
-                f"The data {self.name} have no labels, and {what} needs them: put "
-                "train-labels-idx1-ubyte and t10k-labels-idx1-ubyte beside the images."
+                f"The data {self.name} have no labels, and {what} needs them"
+                f"{advice if self.name == 'custom' else ''}."
             )
 
 
@@ -61,7 +63,8 @@ def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
     Args:
         name: "mnist", "fashion", "kmnist" (four files each, used from data_dir or downloaded into
             it), "custom" (one's own in such files, the labels' may be missing), "digits" (comes
-            with scikit-learn), "sprites" (see `sprites`; labels are shapes) or "auto".
+            with scikit-learn), "sprites" (see `sprites`; labels are shapes), "fixed-mnist" (see
+            `fixed`) or "auto".
         data_dir: holds the files, in torchvision's layout or flat (see `places`).
     Raises:
         UserError: the files are missing and cannot be downloaded, or are not what they should be.
@@ -71,6 +74,8 @@ def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
     if name == "sprites":
         return Dataset(name, *sprites.tensors())
     data_dir = Path(data_dir)
+    if name == "fixed-mnist":
+        return _fixed(data_dir)
     if name == "custom":
         return _custom(data_dir)
     try:
@@ -118,6 +123,13 @@ def _idx(name, files):
     dataset = Dataset(name, *tensors)
     known.check(dataset, next(iter(files.values())).parent)
     return dataset
+
+
+def _fixed(data_dir):
+    """MNIST's bits as the literature has fixed them, without labels."""
+    train_x, test_x = fixed.tensors(data_dir)
+    train_y, test_y = (torch.zeros(len(x), dtype=torch.int64) for x in (train_x, test_x))
+    return Dataset("fixed-mnist", train_x, train_y, test_x, test_y, labelled=False)
 
 
 def _custom(data_dir):

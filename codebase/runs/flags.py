@@ -145,10 +145,20 @@ DATA = (
     Flag(
         "dataset",
         "auto: MNIST if it is on disk or can be downloaded, else the small digits that come with "
-        "scikit-learn; sprites: made by a program, of known factors; custom: your own images, in "
-        "files like MNIST's",
+        "scikit-learn; sprites: made by a program, of known factors; fixed-mnist: MNIST's bits as "
+        "the literature has fixed them, in its three files; custom: your own images, in files like "
+        "MNIST's",
         default="auto",
-        choices=("auto", "mnist", "fashion", "kmnist", "digits", "sprites", "custom"),
+        choices=(
+            "auto",
+            "mnist",
+            "fashion",
+            "kmnist",
+            "digits",
+            "sprites",
+            "fixed-mnist",
+            "custom",
+        ),
         names=NEUTRAL,  # what "auto" comes to is recorded in its place, as "data"
     ),
     Flag(

@@ -76,7 +76,7 @@ def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     flags: dict[str, Any] = {"data": "mnist", "seed": 0}
     flags |= records.read(recorded) if recorded.exists() else {}
     data = flags["data"]
-    if data not in (known := {"custom", "digits", "sprites", *datasets.TORCHVISION}):
+    if data not in (known := {*datasets.OTHERS, *datasets.TORCHVISION}):
         raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
     state = weights_of(checkpoints.load(path), path)
     entry, sizes = _entry_of(flags, state, path, recorded)
