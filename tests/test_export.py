@@ -16,9 +16,6 @@ from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
 from codebase.runs.saved import SavedRun
 
-# Its first versions warn of themselves.
-pytestmark = pytest.mark.filterwarnings("ignore:'onnxscript:FutureWarning")
-
 MODELS = {
     "vae": lambda: VAE(z_dim=3, name="run"),
     "gmvae": lambda: GMVAE(z_dim=2, k=5, name="run"),

@@ -56,6 +56,16 @@ def test_bf16_takes_the_products_in_bf16_and_the_densities_in_float32(case):
     assert densities == {torch.float32}
 
 
+def test_a_weight_that_was_used_without_gradients_has_them_afterwards():
+    """In torch 2.6 the copy in bf16 that the first product leaves has none."""
+    w, x = torch.ones(2, 3, requires_grad=True), torch.ones(4, 2)
+    with products("bf16", CPU):
+        with torch.no_grad():
+            x @ w
+        (x @ w).sum().backward()
+    assert torch.equal(w.grad, torch.full((2, 3), 4.0))
+
+
 def test_bf16_changes_the_loss_by_its_rounding_only(case):
     model, batch = case
     losses = {}

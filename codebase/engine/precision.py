@@ -1,6 +1,7 @@
 """The precision of the networks' matrix products; weights, Adam, densities and sums are float32."""
 
 import contextlib
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -42,7 +43,24 @@ def _processor_flags() -> set[str]:
 def products(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
     """A context in which matrix products of float32 are taken in that precision."""
     if precision == "bf16":
-        return torch.autocast(device.type, torch.bfloat16)
+        return torch.autocast(
+            device.type, torch.bfloat16, cache_enabled=_cache_minds_gradients(device.type)
+        )
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     return contextlib.nullcontext()
+
+
+@cache
+def _cache_minds_gradients(kind):
+    """Whether a weight that was first multiplied without gradients has them in a later product.
+
+    Older versions of torch (2.6) hand the later one the bf16 copy that the first has made, which
+    knows of no gradient.
+    """
+    one = torch.ones(1, 1, device=kind)
+    weight = one.clone().requires_grad_()
+    with torch.enable_grad(), torch.autocast(kind, torch.bfloat16):
+        with torch.no_grad():
+            one @ weight
+        return (one @ weight).requires_grad
