@@ -247,6 +247,7 @@ def test_auroc_is_the_share_of_pairs_in_order():
 # log p(x)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae", "full", "grey"])
 def test_the_log_likelihood_is_that_of_quadrature(kind, digits):
     """In one latent dimension p(x) = ∫ p(x|z) p(z) dz can be summed up on a grid."""

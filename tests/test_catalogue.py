@@ -300,6 +300,7 @@ def test_one_iteration_through_the_command_line(name, here, capsys):
     assert (folder / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_a_script_s_run_is_the_catalogue_s(run, tmp_path):
     """run_vae.py and run.py vae: the same folder and bits."""
     found = []

@@ -158,6 +158,7 @@ def beside_mnist(mnist, tmp_path):
     return tmp_path
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("script", "flags"), [("run_vae.py", ()), ("run_gmvae.py", ("--k", 20))])
 def test_starter_scripts_run_unchanged(script, flags, run, beside_mnist):
     flags = *flags, "--iter_max", 2
@@ -183,6 +184,7 @@ def test_the_starter_ssvae_runs_unchanged(run, beside_mnist):
     assert (beside_mnist / "checkpoints" / "model=ssvae_gw=000_cw=100_run=0000").is_dir()
 
 
+@pytest.mark.slow
 def test_the_same_numbers_through_either_door(run, beside_mnist):
     """The project's script evaluates the starter script's checkpoint to the same bound."""
     starter = run("tests/starter/run_vae.py", "--iter_max", 2)

@@ -14,6 +14,7 @@ FLAGS = "--dataset", "digits", "--iter_max", 20, "--iter_save", 10, "--iter_eval
 STEPS = [4, 8, 10, 12, 16, 20]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("script", "more", "tags"),
     [
@@ -38,6 +39,7 @@ def test_a_run_has_its_curves(script, more, tags, run, tmp_path, monkeypatch):
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
 
 
+@pytest.mark.slow
 def test_evaluating_more_often_is_no_other_run(run, tmp_path):
     """The same weights and numbers, and of the loss's curve the same points."""
     ends, flags = [], ("--dataset", "digits", "--iter_max", 60, "--z", 2)

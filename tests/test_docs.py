@@ -113,6 +113,7 @@ def test_the_notebook_is_the_page_for_python_users(notebook):
     assert not [text for kind, text in cells if kind == "markdown" and "```python" in text]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_from_top_to_bottom(notebook, run, tmp_path):
     """And once more, over what the first time has left: a notebook is run again and again."""
     cells = json.loads(notebook.NOTEBOOK.read_text(encoding="utf-8"))["cells"]

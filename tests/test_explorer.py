@@ -605,6 +605,7 @@ def test_from_the_command_line(run, tmp_path):
     assert {p.name for p in folder.glob("*.onnx")} == {"encoder.onnx", "decoder.onnx"}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [

@@ -107,7 +107,7 @@ def test_every_figure_has_a_caption():
         assert sentence.endswith(".")
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", MODELS)
 def test_what_applies_is_drawn_whole(kind, digits, here):
     """Every figure of a model on the screen: complete, of the stated size, in readable type."""
@@ -296,6 +296,7 @@ def test_codes_are_posterior_means_and_pictures_the_likelihood_s(kind, digits):
         assert binary == (kind == "full" or name.startswith("noise")), name
 
 
+@pytest.mark.slow
 def test_drawing_depends_on_no_environment(tmp_path):
     """Another backend, no display and settings of the user's own change no byte."""
     (tmp_path / "matplotlibrc").write_text("font.size: 20\nsavefig.transparent: True\n")

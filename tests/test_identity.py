@@ -87,6 +87,7 @@ def test_an_earlier_record_without_identity_is_read_as_before(finished, capsys):
         command("vae", "--runs", 1, "--iter_max", 3)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("deletions", [0, 1, 4, 6, 7])  # of eight
 def test_a_deletion_stopped_anywhere_leaves_nothing_half_believed(
     finished, deletions, monkeypatch, capsys
@@ -204,6 +205,7 @@ def test_an_earlier_finished_run_is_known_by_its_record(finished, change):
         command("vae", "--train", 0)
 
 
+@pytest.mark.slow
 def test_a_run_that_never_wrote_a_hash_stays_usable(finished, capsys):
     """Folders of earlier code: no hash, no model in flags.json; or a lone checkpoint."""
     path = finished / "flags.json"

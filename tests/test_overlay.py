@@ -79,8 +79,9 @@ def call(overlaid, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
-def test_any_module_may_be_imported_first(call):
-    call(FIRST, *MODULES)
+@pytest.mark.parametrize("modules", [MODULES[::6], pytest.param(MODULES, marks=pytest.mark.slow)])
+def test_any_module_may_be_imported_first(call, modules):
+    call(FIRST, *modules)
 
 
 @pytest.mark.few(1)
@@ -104,6 +105,7 @@ def test_it_is_trained_evaluated_and_drawn(children, tmp_path, script):
     assert (run / "explore.html").exists()
 
 
+@pytest.mark.few(1)
 def test_evaluation_in_the_starter_s_words(call):
     call(
         "import torch\n"

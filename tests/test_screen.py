@@ -51,7 +51,7 @@ def test_what_cannot_be_written_is_left_unsaid(monkeypatch):
             print("none")
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @POSIX
 @pytest.mark.parametrize("where", ["2>&1 | head -n 1", ">&- 2>&- <&-", "2>&1 | (exec <&-)"])
 def test_a_run_outlasts_its_readers(where, run, tmp_path):

@@ -136,6 +136,7 @@ BAD_MODEL_FLAGS = {
 }
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_wrong_flag_is_one_clear_line(script):
     for flag, value in BAD + BAD_MODEL_FLAGS[script]:
@@ -177,6 +178,7 @@ def test_a_finished_run_is_refused_then_overwritten(run, tmp_path):
     assert weights.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_evaluating_again_gives_the_same_numbers_and_more(run, tmp_path):
     flags = "--iter_max", 2, "--iter_save", 1, *DIGITS
     assert run("run_vae.py", *flags, "--train", 2).returncode == 0
@@ -201,6 +203,7 @@ def test_evaluating_again_gives_the_same_numbers_and_more(run, tmp_path):
     assert subset["iwae-1000"]["value"] < subset["nelbo"]["value"]
 
 
+@pytest.mark.slow
 def test_kingma_s_objective_with_more_labels(run, tmp_path):
     flags = "--labeled_elbo", 1, "--n_labels", 250, "--iter_max", 2, *DIGITS
     done = run("run_ssvae.py", *flags)
@@ -225,6 +228,7 @@ def test_flags_that_change_the_numbers_change_the_name(run, tmp_path):
     assert name == "model=vae_z=02_run=0003_beta=4_data=digits_seed=7"
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("flags", "name"),
     [
@@ -239,6 +243,7 @@ def test_the_ssvae_s_weights_in_its_name(run, tmp_path, flags, name):
     assert only(tmp_path / "checkpoints").name == f"model=ssvae_{name}"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 def test_an_interrupted_run_goes_on_to_the_same_bits(start, run, tmp_path):
     flags = "--iter_max", 400, *DIGITS, "--iter_save", 200

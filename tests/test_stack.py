@@ -257,6 +257,7 @@ def test_nothing_in_a_step_waits_for_the_device(kind, digits, here):
             step()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stacked_step_can_be_replayed(kind, digits, here):
     plain, wrapped = (step_of(trainings(kind, digits)) for _ in range(2))
@@ -269,6 +270,7 @@ def test_a_stacked_step_can_be_replayed(kind, digits, here):
     assert device.replays > 10
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["gmvae", "ssvae", "ssvae, many labels", "ssvae, no bound"])
 def test_an_interrupted_training_ends_with_the_same_bits(kind, digits, here):
     whole = trainings(kind, digits)
@@ -336,6 +338,7 @@ class Log:
         pass
 
 
+@pytest.mark.slow
 def test_every_model_logs_its_own_numbers(digits, here):
     logs = [Log() for _ in range(MODELS)]
     together = [training("ssvae", digits, seed, logs[seed]) for seed in range(MODELS)]
@@ -349,6 +352,7 @@ def test_every_model_logs_its_own_numbers(digits, here):
         assert len({log.scalars[tag, 50] for log in logs}) == MODELS
 
 
+@pytest.mark.slow
 def test_one_that_breaks_keeps_no_other_back(digits, here):
     whole = trainings("vae", digits)
     torch.manual_seed(5)
@@ -414,6 +418,7 @@ def test_when_all_break_the_first_ones_reason_is_given(digits, here):
         fit(together, 60)
 
 
+@pytest.mark.slow
 def test_stacked_models_learn_what_models_alone_do(digits, here):
     """The bound after 150 steps, over eight seeds each, within five standard errors."""
     x = subsets.binarized_test(digits)
@@ -492,6 +497,7 @@ def test_runs_are_trained_as_one(script, nursery, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_was_interrupted_goes_on(nursery, tmp_path):
     """Two runs from where they were stopped, one whose folder was lost from its start."""
     flags = [*SCRIPTS["run_vae.py"], "--iter_save", 100, "--runs", 3, "--stack", 1]

@@ -43,7 +43,7 @@ def trained(name, *flags):
     return open_run(folder)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @EVERY
 def test_it_is_trained_measured_drawn_and_explored(name, here):
     opened = trained(name, "--iter_max", "60", "--train", "2", "--figures", "1")
@@ -78,6 +78,7 @@ def test_its_record_is_what_it_gives_again(name, digits):
         assert again[term].value == pytest.approx(number["value"], rel=1e-6)
 
 
+@pytest.mark.few(1)
 @EVERY
 def test_interrupted_it_ends_with_the_same_bits(name, here, monkeypatch):
     whole = trained(name, "--iter_max", "70").model.state_dict()

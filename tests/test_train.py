@@ -164,6 +164,7 @@ def test_watching_does_not_change_the_weights(here, digits):
     assert same_weights(plain, watched)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("stacked", [False, True])
 def test_evaluating_in_between_changes_no_bit(here, digits, stacked):
     """At every iter_eval iterations but those of checkpoints, which have a better one."""
@@ -209,6 +210,7 @@ class Exploding(VAE):
         return loss, summaries
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("step", [1, 49, 50, 51, 77])
 @pytest.mark.parametrize("term", ["gen/kl_z", "gen/rec"])
 def test_a_number_that_goes_wrong_stops_the_run_and_is_named(here, digits, term, step):

@@ -276,6 +276,7 @@ def test_where_there_is_no_encoder_nothing_is_trained(few, here):
 # The command line
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", ["ae", "vae"])
 def test_each_use_of_a_finished_run(name, here, capsys, monkeypatch):
     monkeypatch.setattr(features, "EPOCHS", 0)

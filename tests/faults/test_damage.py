@@ -102,7 +102,7 @@ STATES = FILES | {
 }
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("damage", STATES)
 def test_a_damaged_resume_pt_is_refused_and_the_ways_out_are_named(nursery, unfinished, damage):
     cwd, run = unfinished
@@ -119,6 +119,7 @@ def test_a_damaged_resume_pt_is_refused_and_the_ways_out_are_named(nursery, unfi
     assert not (run / "sprung").exists()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("damage", ["cut", "code", "nan"])
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_named(nursery, unfinished, damage):
     cwd, run = unfinished
@@ -134,6 +135,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_named(nursery, un
     assert not (run / "results.json").exists()
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{}"])
 def test_a_damaged_flags_json_is_refused(nursery, unfinished, content):
     cwd, run = unfinished

@@ -63,6 +63,7 @@ def fill(nursery, cwd, size, whole):
     return complaint.split(" cannot be")[0].split("/")[-1]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("megabytes", [1, 12])
 def test_a_full_disk_is_named_and_costs_nothing(own_disk, nursery, tmp_path, whole, megabytes):
     """1 MB holds no checkpoint, 12 MB the first one and its resume.pt but not the next."""
@@ -88,6 +89,7 @@ def test_a_file_that_may_not_grow_is_named(nursery, tmp_path, whole):
     assert_intact(folder_of(tmp_path), whole)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("renames", [0, 4])
 def test_a_disk_that_turns_read_only_is_named(own_disk, nursery, tmp_path, whole, renames):
     process = nursery.run(VAE, *FLAGS, cwd=tmp_path, read_only_after=renames)
@@ -99,6 +101,7 @@ def test_a_disk_that_turns_read_only_is_named(own_disk, nursery, tmp_path, whole
         assert_goes_on(nursery, tmp_path / "kept", whole)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("room", ["checkpoints", "logs"])
 def test_a_folder_taken_away_under_the_run_is_named(nursery, tmp_path, whole, room):
     process = nursery.start(VAE, *FLAGS, cwd=tmp_path)

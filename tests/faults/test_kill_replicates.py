@@ -50,6 +50,7 @@ def trainer(cwd, run):
     return None
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_killed_is_started_again_and_goes_on(nursery, undisturbed, tmp_path):
     job = shared(nursery, tmp_path)
     until(lambda: trainer(tmp_path, 1), job)

@@ -80,6 +80,7 @@ def test_where_both_are_known_nothing_is_changed(monkeypatch, tmp_path):
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_every_script_runs(unknown, tmp_path):
     done = unknown(f"ROOT = {str(ROOT)!r}\n" + SCRIPTS)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -17,6 +17,7 @@ def in_training(folder):
     return lambda: list(folder.glob("checkpoints/*/model-00200.pt"))
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_ends_in_under_five_seconds(number, nursery, tmp_path):
     process = nursery.start(VAE, *LONG, cwd=tmp_path)

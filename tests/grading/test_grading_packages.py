@@ -146,6 +146,7 @@ def matrix():
             yield pytest.param(name, starters, how, gap, id=label, marks=marks)
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(("name", "starters", "how", "gap"), [*matrix()])
 def test_a_gap_costs_its_own_item_alone(hand_in, solutions, name, starters, how, gap):
     if len(gap) == 4 and how == "missing":
@@ -159,6 +160,7 @@ def test_a_gap_costs_its_own_item_alone(hand_in, solutions, name, starters, how,
             assert int(line) <= entries[place].count("\n") + 1
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("base", ["ours", "classic"])
 def test_a_broken_ssvae_costs_the_vae_nothing(grade, solutions, base):
     """Though this project's own, which stands in, has classes in common with this project's VAE."""
@@ -173,6 +175,7 @@ def test_a_broken_ssvae_costs_the_vae_nothing(grade, solutions, base):
 HELPER = "import torch\n\nHALF = 0.5\n\n\ndef scaled(v):\n    return torch.sqrt(v)\n"
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize(
     ("place", "statement", "use"),
     [

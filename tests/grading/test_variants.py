@@ -30,7 +30,7 @@ def test_there_are_enough():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.few(12)
+@pytest.mark.few(4)
 @by_name(WRONG)
 def test_a_mistake_loses_its_items_points_and_no_others(variant, grade, solutions):
     verdict = judged(grade, solutions, variant, seed=0)
@@ -39,7 +39,7 @@ def test_a_mistake_loses_its_items_points_and_no_others(variant, grade, solution
         assert variant.cause in causes(verdict)
 
 
-@pytest.mark.few(5)
+@pytest.mark.few(2)
 @by_name(RIGHT_BUT_UNUSUAL)
 def test_a_right_solution_keeps_every_point(variant, grade, solutions):
     assert items_lost(judged(grade, solutions, variant, seed=0)) == set()
@@ -52,6 +52,7 @@ def test_the_verdict_does_not_depend_on_the_seed(seed, grade, solutions):
     assert found == {v.name: {v.item} if v.item else set() for v in EVERY}
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("base", ["ours", "classic"])
 def test_right_solutions_earn_all_61_points(base, grade, solutions):
     assert grade(solutions[base], seed=1).total == 61
