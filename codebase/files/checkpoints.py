@@ -25,8 +25,9 @@ def save(path: Path, content: Any) -> None:
     """Writes tensors, numbers, strings, lists and dicts to path, atomically."""
     buffer = io.BytesIO()  # torch may turn a failed write into an error that says nothing of it
     torch.save(_own(content), buffer)
-    with disk.atomic(path) as file:
-        file.write(buffer.getbuffer())
+    # The view is let go of whatever comes, or Python 3.13 complains beside the error.
+    with disk.atomic(path) as file, buffer.getbuffer() as view:
+        file.write(view)
 
 
 def _own(content):

@@ -52,7 +52,7 @@ class Process:
         """The one line of an error; fails if there is a traceback, or the status says success."""
         assert self.wait() == 2, self.err
         assert "Traceback" not in self.err
-        assert "Exception" not in self.err
+        assert "Exception" not in self.err, self.err
         complaints = [line for line in self.err.splitlines() if "error: " in line]
         assert complaints == self.err.splitlines()[-1:]
         return complaints[0].split("error: ", 1)[1]
