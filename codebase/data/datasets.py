@@ -10,17 +10,23 @@ from codebase.data import idx, known, places, sprites
 from codebase.data.idx import IDX_FILES
 from codebase.data.places import TORCHVISION as TORCHVISION
 from codebase.errors import UserError
+from codebase.flag import DATA
+from codebase.sides import X_DIM
 
 SUBSET = 100  # test images
+OWN = "own-"  # begins the names of one's own files and folders
 TENSORS = "train_x", "train_y", "test_x", "test_y"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Grey images (N, 784) as uint8 and labels (N,) as int64, for training and for testing.
+    """Grey images (N, D) as uint8 and labels (N,) as int64, for training and for testing.
+
+    D is 784, or what one's own file or folder has.
 
     Attributes:
         labelled: False where the labels are not known; they are all 0 then.
+        path: of the file or folder, absolute, where it is not known by its name; otherwise "".
     """
 
     name: str
@@ -29,7 +35,18 @@ class Dataset:
     test_x: torch.Tensor
     test_y: torch.Tensor
     labelled: bool = True
+    path: str = ""
     found: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # once
+
+    @property
+    def x_dim(self) -> int:
+        """D, the number of pixels."""
+        return self.train_x.shape[1]
+
+    @property
+    def source(self) -> str:
+        """What `load` finds it by."""
+        return self.path or self.name
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same dataset on another device."""
@@ -49,9 +66,11 @@ class Dataset:
     def need_labels(self, what: str) -> None:
         """Raises a UserError if there are no labels, which that needs."""
         if not self.labelled:
+            advice = "put train-labels-idx1-ubyte and t10k-labels-idx1-ubyte beside the images"
+            if self.path:
+                from codebase.data.own import LABELS_ADVICE as advice
             raise UserError(
-                f"The data {self.name} have no labels, and {what} needs them: put "
-                "train-labels-idx1-ubyte and t10k-labels-idx1-ubyte beside the images."
+                f"The data {self.name} have no labels, and {what} needs them: {advice}."
             )
 
 
@@ -61,7 +80,8 @@ def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
     Args:
         name: "mnist", "fashion", "kmnist" (four files each, used from data_dir or downloaded into
             it), "custom" (one's own in such files, the labels' may be missing), "digits" (comes
-            with scikit-learn), "sprites" (see `sprites`; labels are shapes) or "auto".
+            with scikit-learn), "sprites" (see `sprites`; labels are shapes) or "auto"; otherwise
+            the path of one's own file or folder (see `own.load`).
         data_dir: holds the files, in torchvision's layout or flat (see `places`).
     Raises:
         UserError: the files are missing and cannot be downloaded, or are not what they should be.
@@ -70,6 +90,10 @@ def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
         return _digits()
     if name == "sprites":
         return Dataset(name, *sprites.tensors())
+    if name not in DATA:
+        from codebase.data import own
+
+        return own.load(name)
     data_dir = Path(data_dir)
     if name == "custom":
         return _custom(data_dir)
@@ -171,8 +195,14 @@ def on_disk(name: str, data_dir: str | Path = "data") -> bool:
     return known.labels_fit(name, *labels)
 
 
-def others(name: str, data_dir: str | Path) -> dict[str, torch.Tensor]:
-    """Test images of the other datasets that need no download: {name: uint8 (N, 784)}."""
+def others(name: str, data_dir: str | Path, x_dim: int = X_DIM) -> dict[str, torch.Tensor]:
+    """Test images of the other datasets that need no download: {name: uint8 (N, 784)}.
+
+    Args:
+        x_dim: pixels that images need to have; no others have other than 784.
+    """
+    if x_dim != X_DIM:
+        return {}
     known = [n for n in (*TORCHVISION, "digits") if n != name]
     there = [n for n in known if n == "digits" or on_disk(n, data_dir)]
     return {n: load(n, data_dir).test_x for n in there}
