@@ -31,6 +31,7 @@ class SavedRun:
         settings: {flag: value} of the model.
         training: {"iterations": step, …}, and the recorded batch_size and lr.
         data_path: where the data lay, if they are one's own file or folder.
+        x_dim: how many pixels its images have.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class SavedRun:
     settings: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
     data_path: str = ""
+    x_dim: int = X_DIM
 
     def dataset(self, data_dir: str | Path = "data", labels: bool = True) -> datasets.Dataset:
         """What it was trained on, from data_dir, or one's own from where it lay.
@@ -113,7 +115,7 @@ def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     settings = {flag.name: flags.get(flag.name, flag.default) for flag in own}
     settings |= {f.name: sizes[f.argument] for f in own if f.argument in sizes}
     training = {"iterations": step} | {k: flags[k] for k in ("batch_size", "lr") if k in flags}
-    own_data = flags["seed"], entry.name, settings, training, at
+    own_data = flags["seed"], entry.name, settings, training, at, sizes.get("x_dim", X_DIM)
     return SavedRun(folder, model.eval(), step, data, *own_data)
 
 
