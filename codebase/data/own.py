@@ -137,7 +137,8 @@ def _arrays(path):
         raise UserError(f"There is no {path}: neither a file nor a folder of images.")
     wanted = {name for names in (*PARTS, *WHOLE) for name in names}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} is one array, expected an .npz file, as np.savez writes.")
             return {name: file[name] if name in wanted else None for name in file.files}
