@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -225,6 +226,10 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
         path.write_bytes(bytes_of[kind])
         with pytest.raises(UserError, match=complaint):
             own.load(path)
+    with zipfile.ZipFile(tmp_path / "zip.npz", "w") as packed:
+        packed.writestr("x", b"no array")
+    with pytest.raises(UserError, match=r"zip.npz: x is no array"):
+        own.load(tmp_path / "zip.npz")
     for i in range(0, len(good), len(good) // 40):  # a byte that is another, anywhere
         (tmp_path / "x.npz").write_bytes(good[:i] + bytes([good[i] ^ 0xFF]) + good[i + 1 :])
         try:
@@ -311,7 +316,7 @@ WRONG_FOLDERS = {
     "too large": (_one(_as(np.zeros((90, 90), np.uint8))), "0150.png is of 90 × 90 pixels"),
     "colours": (_one(_as(COLOURS)), "0150.png is of colours, expected grey values"),
     "transparent": (_one(_as(CLEAR)), "0150.png has transparent pixels"),
-    "16 bits": (_one(_as(X[0].astype(np.uint16) * 99)), "0150.png has pixels of the kind I;16"),
+    "16 bits": (_one(_as(X[0].astype(np.uint16) * 99)), "0150.png has pixels of the kind I"),
     "frames": (
         _one(
             lambda path: Image.fromarray(X[0]).save(

@@ -109,10 +109,7 @@ def _file(path):
     there = [names for names in PARTS if {names[0], names[2]} & arrays.keys()]
     whole = [names for names in WHOLE if names[0] in arrays]
     if not there and not whole:
-        raise UserError(
-            f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}, expected train_x and test_x, "
-            "or x."
-        )
+        raise UserError(f"{path} holds {_some(arrays)}, expected train_x and test_x, or x.")
     names: tuple[str, ...] = (there or whole)[0]
     if there:
         x, y, test_x, test_y = names
@@ -131,6 +128,11 @@ def _file(path):
     return list(zip(pixels, labels, strict=True))
 
 
+def _some(names):
+    names = sorted(names)
+    return (", ".join(names[:6]) + (", …" if len(names) > 6 else "")) or "nothing"
+
+
 def _arrays(path):
     """{name: array} of those in an .npz file that have a part in it."""
     if not path.exists():
@@ -141,13 +143,16 @@ def _arrays(path):
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} is one array, expected an .npz file, as np.savez writes.")
-            return {name: file[name] if name in wanted else None for name in file.files}
+            found = {name: file[name] if name in wanted else None for name in file.files}
     except BROKEN as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             reason = "it holds Python objects, expected arrays of numbers"
         else:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"{path} cannot be read as an .npz file: {reason}.") from error
+    if other := [name for name, array in found.items() if isinstance(array, bytes)]:
+        raise UserError(f"{path}: {other[0]} is no array of NumPy's.")
+    return found
 
 
 def _squares(array, name):

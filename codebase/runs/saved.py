@@ -70,6 +70,8 @@ class SavedRun:
                 found = datasets.load(str(path))
                 if record.trained_on(self.folder) in (None, found.sha256()):
                     return found
+        if found is None and not self.data.startswith(datasets.OWN):  # MNIST in a file
+            return datasets.load(self.data, data_dir)
         if found is None:
             raise UserError(
                 f"{before}, which {self.folder} was trained on, is not there any more, nor is "
