@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from codebase.errors import nearest
+
 # What a flag has to do with the name of a run.
 IN_NAME = "stands in it, as `written` says"
 IF_CHANGED = "is appended to it where it is not at its default"
@@ -78,6 +80,22 @@ def folder(text: str) -> str:
     path = os.path.expanduser(text)
     if not path or path.startswith("~"):
         raise argparse.ArgumentTypeError(f"expected a folder, got {text!r}")
+    return path
+
+
+DATA = "auto", "mnist", "fashion", "kmnist", "digits", "sprites", "fixed-mnist", "custom"
+
+
+def data(text: str) -> str:
+    """An argparse type: a dataset's name, or the path of one's own file or folder."""
+    if text in DATA:
+        return text
+    path = os.path.expanduser(text)
+    if os.path.basename(path) == path and not path.endswith(".npz") and not os.path.exists(path):
+        raise argparse.ArgumentTypeError(
+            f"expected {', '.join(DATA)}, an .npz file or a folder, got {text!r}."
+            f"{nearest(text, DATA)}"
+        )
     return path
 
 

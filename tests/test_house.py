@@ -11,7 +11,19 @@ SCRIPTS = sorted(ROOT.glob("run_*.py"))
 MODULES = sorted((ROOT / "codebase").rglob("*.py"))
 # From the ground up: what lies in a room uses only its own room and those that stand before it.
 ROOMS = (
-    *("errors", "screen", "home", "flag", "utils", "models", "axes", "catalogue", "files", "data"),
+    *(
+        "errors",
+        "screen",
+        "home",
+        "flag",
+        "sides",
+        "utils",
+        "models",
+        "axes",
+        "catalogue",
+        "files",
+        "data",
+    ),
     *("engine", "evaluation", "starter", "train", "runs", "figures", "tasks", "uses", "explorer"),
     "report",
     "command",

@@ -10,6 +10,7 @@ from codebase.catalogue.flags import dimensions as dimensions
 from codebase.catalogue.presets import PRESETS as PRESETS
 from codebase.catalogue.presets import Preset as Preset
 from codebase.errors import UserError, nearest
+from codebase.sides import sized
 
 if TYPE_CHECKING:
     import torch
@@ -42,11 +43,12 @@ def recognised(state: Mapping[str, "torch.Tensor"]) -> tuple[Entry, dict[str, in
     Raises:
         LookupError, TypeError, AttributeError: it holds none of them.
     """
-    z = len(state["enc.net.4.bias"]) // 2
+    z, x_dim = len(state["enc.net.4.bias"]) // 2, len(state["dec.net.4.bias"])
+    sizes = {"z_dim": z} | sized(x_dim)
     if "cls.net.4.bias" in state:
-        found = {"z_dim": z, "y_dim": len(state["cls.net.4.bias"])}
+        found = sizes | {"y_dim": len(state["cls.net.4.bias"])}
         usual = {"z_dim": 64, "y_dim": 10}  # a solution's constructor takes neither
-        return CATALOGUE["ssvae"], {k: v for k, v in found.items() if v != usual[k]}
+        return CATALOGUE["ssvae"], {k: v for k, v in found.items() if v != usual.get(k)}
     if "z_pre" in state:
-        return CATALOGUE["gmvae"], {"z_dim": z, "k": state["z_pre"].shape[1] // 2}
-    return CATALOGUE["vae"], {"z_dim": z}
+        return CATALOGUE["gmvae"], sizes | {"k": state["z_pre"].shape[1] // 2}
+    return CATALOGUE["vae"], sizes

@@ -22,8 +22,8 @@ class Entry:
         name: what one types, and what begins its runs' names.
         line: what it is, in one line.
         source: who thought of it.
-        model: "module:Class"; imported when it is built. A constructor takes `name` and what the
-            flags' `argument`s say.
+        model: "module:Class"; imported when it is built. A constructor takes `name`, what the
+            flags' `argument`s say, and `x_dim`, the number of pixels, which is 784 without it.
         task: the module of codebase.tasks that measures and draws it.
         iter_max: iterations it is trained for.
         own: a `Flag` for each of its settings.

@@ -10,18 +10,23 @@ from codebase.data import fixed, idx, known, places, sprites
 from codebase.data.idx import IDX_FILES
 from codebase.data.places import TORCHVISION as TORCHVISION
 from codebase.errors import UserError
+from codebase.flag import DATA
+from codebase.sides import X_DIM
 
 SUBSET = 100  # test images
-OTHERS = "digits", "sprites", "fixed-mnist", "custom"  # than torchvision's
+OWN = "own-"  # begins the names of one's own files and folders
 TENSORS = "train_x", "train_y", "test_x", "test_y"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Grey images (N, 784) as uint8 and labels (N,) as int64, for training and for testing.
+    """Grey images (N, D) as uint8 and labels (N,) as int64, for training and for testing.
+
+    D is 784, or what one's own file or folder has.
 
     Attributes:
         labelled: False where the labels are not known; they are all 0 then.
+        path: of the file or folder, absolute, where it is not known by its name; otherwise "".
     """
 
     name: str
@@ -30,7 +35,18 @@ class Dataset:
     test_x: torch.Tensor
     test_y: torch.Tensor
     labelled: bool = True
+    path: str = ""
     found: dict = field(default_factory=dict, init=False, repr=False, compare=False)  # once
+
+    @property
+    def x_dim(self) -> int:
+        """D, the number of pixels."""
+        return self.train_x.shape[1]
+
+    @property
+    def source(self) -> str:
+        """What `load` finds it by."""
+        return self.path or self.name
 
     def to(self, device: torch.device | str) -> "Dataset":
         """The same dataset on another device."""
@@ -50,10 +66,14 @@ class Dataset:
     def need_labels(self, what: str) -> None:
         """Raises a UserError if there are no labels, which that needs."""
         if not self.labelled:
-            advice = ": put train-labels-idx1-ubyte and t10k-labels-idx1-ubyte beside the images"
+            advice = ""
+            if self.path:
+                from codebase.data.own import LABELS_ADVICE as advice
+            elif self.name == "custom":
+                advice = "put train-labels-idx1-ubyte and t10k-labels-idx1-ubyte beside the images"
             raise UserError(
                 f"The data {self.name} have no labels, and {what} needs them"
-                f"{advice if self.name == 'custom' else ''}."
+                f"{f': {advice}' if advice else ''}."
             )
 
 
@@ -64,7 +84,7 @@ def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
         name: "mnist", "fashion", "kmnist" (four files each, used from data_dir or downloaded into
             it), "custom" (one's own in such files, the labels' may be missing), "digits" (comes
             with scikit-learn), "sprites" (see `sprites`; labels are shapes), "fixed-mnist" (see
-            `fixed`) or "auto".
+            `fixed`) or "auto"; otherwise the path of one's own file or folder (see `own.load`).
         data_dir: holds the files, in torchvision's layout or flat (see `places`).
     Raises:
         UserError: the files are missing and cannot be downloaded, or are not what they should be.
@@ -73,6 +93,10 @@ def load(name: str = "auto", data_dir: str | Path = "data") -> Dataset:
         return _digits()
     if name == "sprites":
         return Dataset(name, *sprites.tensors())
+    if name not in DATA:
+        from codebase.data import own
+
+        return own.load(name)
     data_dir = Path(data_dir)
     if name == "fixed-mnist":
         return _fixed(data_dir)
@@ -183,8 +207,14 @@ def on_disk(name: str, data_dir: str | Path = "data") -> bool:
     return known.labels_fit(name, *labels)
 
 
-def others(name: str, data_dir: str | Path) -> dict[str, torch.Tensor]:
-    """Test images of the other datasets that need no download: {name: uint8 (N, 784)}."""
+def others(name: str, data_dir: str | Path, x_dim: int = X_DIM) -> dict[str, torch.Tensor]:
+    """Test images of the other datasets that need no download: {name: uint8 (N, 784)}.
+
+    Args:
+        x_dim: pixels that images need to have; no others have other than 784.
+    """
+    if x_dim != X_DIM:
+        return {}
     known = [n for n in (*TORCHVISION, "digits") if n != name]
     there = [n for n in known if n == "digits" or on_disk(n, data_dir)]
     return {n: load(n, data_dir).test_x for n in there}

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 from codebase.data.batches import as_pixels, binarize, grey, seeded_generator
 from codebase.data.datasets import Dataset
 from codebase.engine.randomness import seeded
+from codebase.errors import UserError
 from codebase.evaluation.bounds import CHUNK
 from codebase.files import checkpoints, disk
 from codebase.models.features import FeatureNet
+from codebase.sides import X_DIM, side_of
 
 ROOT = Path("features")
 SHIPPED = Path(__file__).resolve().parents[2] / ROOT
@@ -62,8 +64,15 @@ def features_of(dataset: Dataset) -> Features:
     """The classifier of a dataset, trained now if it never was.
 
     Raises:
-        UserError: the data have no labels, or the file cannot be written or is no such one.
+        UserError: the images are not of 28 × 28 or have no labels, or the file cannot be written
+            or is no such one.
     """
+    if dataset.x_dim != X_DIM:
+        side = side_of(dataset.x_dim)
+        raise UserError(
+            "The classifier whose features samples are judged by sees images of 28 × 28; those of "
+            f"{dataset.name} are of {side} × {side}."
+        )
     path = path_of(dataset)
     if not path.exists():
         dataset.need_labels("the classifier whose features samples are judged by")

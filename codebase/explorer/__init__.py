@@ -23,6 +23,7 @@ from codebase.files import disk
 from codebase.models.base import LatentVariableModel
 from codebase.models.distributions import DiagonalGaussian, Mixture
 from codebase.runs.saved import SavedRun, open_run
+from codebase.sides import side_of
 
 DOTS = 1_000  # test images on the latent plane
 PLANE = 12  # latent dimensions, of the largest kl, that the plane may show
@@ -85,6 +86,7 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
         "step": opened.step,
         "data": dataset.name,
         "pixels": model.abilities.pixels,
+        "side": side_of(x.shape[1]),
         "labels": model.y_dim,
         "colors": colours.DIGITS,
         "nets": written(model, x),

@@ -13,7 +13,6 @@ from codebase.models.distributions import Bernoulli
 from codebase.runs.saved import SavedRun, open_run
 
 OPSET = 18
-X_DIM = 784
 ADVICE = "python -m pip install onnx onnxscript"
 
 Asked = Callable[..., dict[str, torch.Tensor]]  # (model, *inputs) → {output: (B, …)}
@@ -56,9 +55,9 @@ def write(opened: SavedRun) -> None:
 
     | file | inputs | outputs |
     |---|---|---|
-    | encoder.onnx | x (B, 784), with labels y one-hot (B, Y) | mean, variance (B, Z) |
-    | decoder.onnx | z (B, Z), with labels y one-hot (B, Y) | logits, probabilities (B, 784) |
-    | classifier.onnx | x (B, 784) | logits, probabilities (B, Y) |
+    | encoder.onnx | x (B, D), with labels y one-hot (B, Y) | mean, variance (B, Z) |
+    | decoder.onnx | z (B, Z), with labels y one-hot (B, Y) | logits, probabilities (B, D) |
+    | classifier.onnx | x (B, D) | logits, probabilities (B, Y) |
 
     Each as far as the model has it; of pixels that are not binary the decoder gives the mean.
 
@@ -66,7 +65,7 @@ def write(opened: SavedRun) -> None:
         UserError: a file cannot be written, the packages are missing, or ONNX has no words for
             what the model computes.
     """
-    for name, part in _parts(opened.model.eval()):
+    for name, part in _parts(opened.model.eval(), opened.x_dim):
         content = _exported(name, part)
         path = opened.folder / f"{name}.onnx"
         with disk.atomic(path) as file:
@@ -74,14 +73,14 @@ def write(opened: SavedRun) -> None:
         print(f"{path}: {', '.join(part.inputs)} → {', '.join(part.outputs)}")
 
 
-def _parts(model: Model) -> Iterator[tuple[str, Part]]:
+def _parts(model: Model, x_dim: int) -> Iterator[tuple[str, Part]]:
     """(file, network) of everything that was trained."""
     label = {"y": model.y_dim} if model.y_dim else {}
     if model.abilities.reconstructions:
-        yield "encoder", Part(model, _posterior, {"x": X_DIM} | label)
+        yield "encoder", Part(model, _posterior, {"x": x_dim} | label)
         yield "decoder", Part(model, _likelihood, {"z": model.z_dim} | label)
     if model.abilities.classifier:
-        yield "classifier", Part(model, _label_posterior, {"x": X_DIM})
+        yield "classifier", Part(model, _label_posterior, {"x": x_dim})
 
 
 def _posterior(model, x, *y):

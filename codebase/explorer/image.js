@@ -1,7 +1,8 @@
 // From a drawing or photograph to an image like MNIST's: 28 × 28, ink 1 on paper 0, the digit
 // scaled into 20 × 20 with its centre of mass where theirs lies: in [14, 15) both ways, 14.5 on average.
+// Where the model's images are of another size, the same in proportion.
 
-const SIDE = 28, BOX = 20, CENTRE = 14.5;
+const BOX = 20 * SIDE / 28, CENTRE = 14.5 * SIDE / 28;
 const FAINT = 0.2; // what is paler than this share of the darkest pixel is paper
 
 // Ink in [0, 1] of a canvas's pixels, whichever of ink and paper is the darker.
@@ -58,7 +59,7 @@ function centred(grey, width, height) {
   return out;
 }
 
-// Which pixels each of the 28 steps from x0 covers, and the share of the step that each has.
+// Which pixels each of the SIDE steps from x0 covers, and the share of the step that each has.
 function shares(x0, side, length) {
   return Array.from({ length: SIDE }, (_, step) => {
     const from = x0 + step * side, to = from + side, covered = [];

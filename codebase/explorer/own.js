@@ -83,7 +83,7 @@ async function openFile(file) {
   context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, w, h);
   const grey = ink(context.getImageData(0, 0, w, h));
-  // What is 28 × 28 already is taken to be placed as MNIST's digits are.
+  // What is of the model's size already is taken to be placed as its images are.
   const x = w === SIDE && h === SIDE ? grey : centred(clean(grey), w, h);
   onPad(x);
   show(x);

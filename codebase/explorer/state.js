@@ -10,7 +10,8 @@ const make = (tag, properties = {}, ...children) => {
   return element;
 };
 const percent = (p) => `${(100 * p).toFixed(1)}\u00a0%`;
-const PIXELS = SIDE * SIDE;
+const SIDE = content.side, PIXELS = SIDE * SIDE; // of the model's images
+for (const canvas of document.querySelectorAll(".digit")) canvas.width = canvas.height = SIDE;
 const REACH = 3.5; // standard deviations of the prior that sliders and plane go to
 // Sliders in view; others unfold. Where all is one column, the image of one's own lies below them,
 const FIRST = matchMedia("(min-width: 60rem)").matches ? 10 : 3;
@@ -44,7 +45,7 @@ function render() {
   }
 }
 
-// Ink in [0, 1] on a canvas of 28 × 28, dark on white.
+// Ink in [0, 1] on a canvas of the image's size, dark on white.
 function paint(canvas, values) {
   const picture = new ImageData(SIDE, SIDE);
   for (let i = 0; i < PIXELS; i++) {

@@ -159,7 +159,7 @@ def open_study(run: str, data_dir: str | Path = "data") -> tuple[Study, Path]:
     model = cast(LatentVariableModel, opened.model)  # or less; its traits say what can be drawn
     study = Study(
         *(model, dataset, model.name, opened.seed),
-        others=datasets.others(opened.data, data_dir),
+        others=datasets.others(opened.data, data_dir, dataset.x_dim),
         kind=opened.kind,
         settings=opened.settings,
         training=opened.training,

@@ -8,32 +8,38 @@ import torch
 from PIL import Image
 
 from codebase.files.disk import atomic
+from codebase.sides import side_of
 
-SIDE = 28
+
+def gap_of(side: int) -> int:
+    """Pixels between images of that side in a grid, 2 of MNIST's."""
+    return max(round(side / 14), 1)
 
 
-def grid(images: torch.Tensor, columns: int, gap: int = 2) -> np.ndarray:
+def grid(images: torch.Tensor, columns: int) -> np.ndarray:
     """Images in rows, left to right, top to bottom, on one grey-level canvas.
 
     Args:
-        images: (N, 784) in [0, 1]; what is darker or lighter still is drawn black or white.
+        images: (N, D) in [0, 1]; what is darker or lighter still is drawn black or white.
         columns: images in a row.
-        gap: pixels between them.
     Returns:
         (H, W) uint8 array, ink dark on white as on paper.
     """
     rows = -(-len(images) // columns)
-    cells = torch.zeros(rows * columns, SIDE, SIDE)
-    cells[: len(images)] = images.detach().cpu().float().clamp(0, 1).view(-1, SIDE, SIDE)
+    side = side_of(images.shape[-1])
+    gap = gap_of(side)
+    cells = torch.zeros(rows * columns, side, side)
+    cells[: len(images)] = images.detach().cpu().float().clamp(0, 1).view(-1, side, side)
     cells = torch.nn.functional.pad(cells, (gap, 0, gap, 0))
-    cell = SIDE + gap
+    cell = side + gap
     canvas = cells.view(rows, columns, cell, cell).transpose(1, 2).reshape(rows * cell, -1)
     canvas = torch.nn.functional.pad(canvas, (0, gap, 0, gap))
     return (255 - canvas * 255).round().to(torch.uint8).numpy()
 
 
-def save_grid(path: Path, images: torch.Tensor, columns: int, zoom: int = 2) -> None:
-    """Writes a grid as a PNG, every pixel enlarged `zoom` times."""
+def save_grid(path: Path, images: torch.Tensor, columns: int) -> None:
+    """Writes a grid as a PNG, every pixel enlarged so that an image takes about 56 of them."""
+    zoom = max(round(56 / side_of(images.shape[-1])), 1)
     pixels = np.kron(grid(images, columns), np.ones((zoom, zoom), dtype=np.uint8))
     with atomic(path) as file:
         Image.fromarray(pixels).save(file, format="PNG")
@@ -43,9 +49,9 @@ def reconstructions(x: torch.Tensor, again: torch.Tensor, columns: int = 20) -> 
     """Rows in pairs: images above, the mean pixels they are reconstructed with below.
 
     Args:
-        x, again: (N, 784) each, N a multiple of columns.
+        x, again: (N, D) each, N a multiple of columns.
     Returns:
-        (2N, 784).
+        (2N, D).
     """
     pairs = torch.stack([t.view(-1, columns, t.shape[-1]) for t in (x, again)], dim=1)
     return pairs.flatten(0, 2)

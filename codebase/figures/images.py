@@ -81,7 +81,7 @@ def class_conditional(study: Study, columns: int = 10) -> Drawn:
     """A label a row, the same z down each column."""
     with study.seeded():
         z = study.model.sample_z(columns)
-    rows = study.decode(study.with_every_label(z)).transpose(0, 1)  # (Y, columns, 784)
+    rows = study.decode(study.with_every_label(z)).transpose(0, 1)  # (Y, columns, D)
     fig = style.figure(3.6)
     ax = fig.subplots()
     style.digits(ax, rows.flatten(0, 1), columns, row_labels=range(study.y_dim))

@@ -7,6 +7,7 @@ from codebase.data.batches import as_pixels, seeded_generator
 from codebase.figures import analysis, style
 from codebase.figures.study import Study
 from codebase.figures.style import Drawn
+from codebase.sides import side_of
 
 MOST = 500  # images of a kind
 
@@ -19,7 +20,8 @@ def images(study: Study) -> dict[str, torch.Tensor]:
     """
     with study.seeded():
         noise = torch.bernoulli(study.x.mean(0).expand(MOST, -1))
-    turned = study.x[study.positions(MOST)].view(-1, 28, 28).rot90(dims=(1, 2)).flatten(1)
+    side = side_of(study.x.shape[1])
+    turned = study.x[study.positions(MOST)].view(-1, side, side).rot90(dims=(1, 2)).flatten(1)
     found = {"turned by 90°": turned, "noise of the same pixel means": noise}
     for name, x in study.others.items():
         drawn = as_pixels(x[:MOST].cpu(), study.abilities.pixels, seeded_generator(study.seed))

@@ -8,6 +8,7 @@ import torch
 from codebase.figures import analysis, style
 from codebase.figures.study import Study
 from codebase.figures.style import Drawn
+from codebase.sides import side_of
 
 PAIRS = (0, 6), (1, 7), (2, 3), (4, 9), (5, 8)
 STEPS = 9
@@ -44,7 +45,7 @@ def arithmetic(study: Study, lessons: tuple = ((4, 9), (3, 8)), each: int = 4) -
         at = (study.y == source).nonzero().flatten()[:each]
         code = study.encode(study.x[at])
         moved = code.unsqueeze(1) + t.unsqueeze(1) * (mean[target] - mean[source])
-        drawn = study.decode(moved)  # (each, T, 784)
+        drawn = study.decode(moved)  # (each, T, D)
         rows.append(torch.cat([study.x[at].unsqueeze(1), drawn], dim=1).flatten(0, 1))
         names += [f"{source} → {target}", *[""] * (len(at) - 1)]
     fig = style.figure(3.9)
@@ -77,7 +78,7 @@ def traversals(study: Study, most: int = 20, columns: int = 11, reach: float = 3
     corners = style.digits(ax, images, columns, values, names)
     for row, column in enumerate(at):
         x, y = corners[row * columns + column]
-        ax.add_patch(style.frame(x, y))
+        ax.add_patch(style.frame(x, y, side_of(images.shape[-1])))
     ax.set_xlabel(f"value, in standard deviations of the {of}")
     note = "" if len(order) == study.z_dim else f" ({len(order)} of {study.z_dim})"
     fig.suptitle(

@@ -12,12 +12,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.style import context
 
 from codebase.figures import colours
-from codebase.figures.grids import SIDE, grid
+from codebase.figures.grids import gap_of, grid
 from codebase.files.disk import atomic
+from codebase.sides import side_of
 
 WIDTH = 3.5  # inches: a column of a two-column page, at which the type below is 6 to 8 points
 DPI = 300
-GAP = 2  # pixels between the digits of a grid
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = colours.EIGHT
 GREY, DIGITS = colours.GREY, colours.DIGITS
@@ -73,26 +73,26 @@ def digits(
     column_labels: Sequence = (),
     row_labels: Sequence = (),
     gaps: Sequence[int] = (),
-    space: int = SIDE // 2,
+    space: float = 1 / 2,
 ) -> np.ndarray:
-    """Draws images (N, 784) in rows of `columns`, labelled above and at the left.
+    """Draws images (N, D) in rows of `columns`, labelled above and at the left.
 
     Args:
-        gaps: rows that are followed by `space` pixels more.
+        gaps: rows that are followed by more space, a share of an image's side.
     Returns:
         The images' upper left corners, (N, 2), in the axes' coordinates.
     """
-    cell = SIDE + GAP
-    pixels = grid(images, columns, GAP)
-    pixels = np.insert(
-        pixels, [cell * (row + 1) for row in gaps for _ in range(space)], 255, axis=0
-    )
+    side = side_of(images.shape[-1])
+    gap, more = gap_of(side), round(space * side)
+    cell = side + gap
+    pixels = grid(images, columns)
+    pixels = np.insert(pixels, [cell * (row + 1) for row in gaps for _ in range(more)], 255, axis=0)
     rows = -(-len(images) // columns)
-    left = GAP - 0.5 + cell * np.arange(columns)
-    top = GAP - 0.5 + np.array([cell * r + space * sum(g < r for g in gaps) for r in range(rows)])
+    left = gap - 0.5 + cell * np.arange(columns)
+    top = gap - 0.5 + np.array([cell * r + more * sum(g < r for g in gaps) for r in range(rows)])
     ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
-    ax.set_xticks(left[: len(column_labels)] + SIDE / 2, column_labels)
-    ax.set_yticks(top[: len(row_labels)] + SIDE / 2, row_labels)
+    ax.set_xticks(left[: len(column_labels)] + side / 2, column_labels)
+    ax.set_yticks(top[: len(row_labels)] + side / 2, row_labels)
     ax.xaxis.tick_top()
     ax.xaxis.set_label_position("top")
     ax.tick_params(length=0, pad=2)
@@ -101,16 +101,20 @@ def digits(
 
 
 def captioned(ax: Axes, images: torch.Tensor, columns: int, captions: Sequence[str]) -> None:
-    """Draws images (N, 784) in rows of `columns`, each with two lines of text below."""
+    """Draws images (N, D) in rows of `columns`, each with two lines of text below."""
     rows = -(-len(images) // columns)
-    corners = digits(ax, images, columns, gaps=range(rows), space=17)
+    corners, side = (
+        digits(ax, images, columns, gaps=range(rows), space=0.6),
+        side_of(images.shape[-1]),
+    )
+    below = side + side / 28
     for (x, y), text in zip(corners, captions, strict=True):
-        ax.text(x + SIDE / 2, y + SIDE + 1, text, ha="center", va="top", fontsize=6, linespacing=1)
+        ax.text(x + side / 2, y + below, text, ha="center", va="top", fontsize=6, linespacing=1)
 
 
-def frame(x: float, y: float) -> Rectangle:
-    """A box around the digit whose upper left corner is (x, y)."""
-    return Rectangle((x, y), SIDE, SIDE, fill=False, edgecolor=VERMILLION, linewidth=0.8)
+def frame(x: float, y: float, side: int) -> Rectangle:
+    """A box around the digit of that side whose upper left corner is (x, y)."""
+    return Rectangle((x, y), side, side, fill=False, edgecolor=VERMILLION, linewidth=0.8)
 
 
 def latent(d: int) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from codebase.errors import UserError
 from codebase.files import disk
+from codebase.sides import side_of
 
 if TYPE_CHECKING:
     import torch
@@ -122,11 +123,12 @@ class Log:
 
         Args:
             means: (N, Z).
-            x, y: the images (N, 784) in [0, 1] and their labels (N,), or None.
+            x, y: the images (N, D) in [0, 1] and their labels (N,), or None.
         """
         # The writer would complain of what a process that was killed here has left.
         shutil.rmtree(self.path / f"{step:05d}", ignore_errors=True)
-        pictures = (1 - x).view(-1, 1, 28, 28).expand(-1, 3, -1, -1)  # ink on paper
+        side = side_of(x.shape[1])
+        pictures = (1 - x).view(-1, 1, side, side).expand(-1, 3, -1, -1)  # ink on paper
         labels = None if y is None else y.tolist()
         self.add_embedding(means, labels, pictures, step, tag="posterior_mean")
 

@@ -38,6 +38,7 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
         z_dim, a_dim: sizes of z and a.
         gen_weight, class_weight, labeled_elbo, prune: as for the `SSVAE`.
         sees_x: q(y|a, x) and q(z|a, x, y) look at x, not only at a.
+        x_dim: D, the number of pixels.
     Raises:
         ValueError: a weight is negative, or a size < 1.
     """
@@ -54,16 +55,19 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
         labeled_elbo: bool,
         prune: bool,
         sees_x: bool = True,
+        x_dim: int = X_DIM,
     ) -> None:
         check_size("z_dim", z_dim)
         check_size("a_dim", a_dim)
+        check_size("x_dim", x_dim)
         check_weights(gen_weight, class_weight)
         super().__init__(name)
         self.a_dim, self.own_dim, self.sees_x = a_dim, z_dim, sees_x
+        self.x_dim = x_dim
         self.gen_weight, self.class_weight = gen_weight, class_weight
         self.labeled_elbo, self.prune = labeled_elbo, prune
-        seen = a_dim + (X_DIM if sees_x else 0)
-        self.enc_a = mlp(X_DIM, 2 * a_dim, nn.ELU)
+        seen = a_dim + (x_dim if sees_x else 0)
+        self.enc_a = mlp(x_dim, 2 * a_dim, nn.ELU)
         self.cls = mlp(seen, LABELS, nn.ELU)
         self.enc = mlp(seen + LABELS, 2 * z_dim, nn.ELU)
         self._init_prior()
@@ -78,7 +82,7 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
 
     def q_a(self, x: torch.Tensor) -> DiagonalGaussian:
         """q(a|x), over (B, A)."""
-        check("x", x, X_DIM)
+        check("x", x, self.x_dim)
         return gaussian(self.enc_a, x)
 
     def q_y(self, x: torch.Tensor, a: torch.Tensor) -> Categorical:
@@ -126,7 +130,7 @@ class ADGM(AuxiliaryLabels):
     """An auxiliary deep generative model: a makes q(z|x, y) = ∫ q(a|x) q(z|a, x, y) da richer.
 
         y ~ Categorical(1/Y),  z ~ N(0, I)                (Y,) one-hot, (Z,)
-        x ~ Π_j Bernoulli(logits = dec(z, y)_j)           (784,)
+        x ~ Π_j Bernoulli(logits = dec(z, y)_j)           (D,)
         q(a|x), q(y|a, x), q(z|a, x, y), p(a|x, z, y)     of which the last belongs to no image
 
     Args:
@@ -145,11 +149,13 @@ class ADGM(AuxiliaryLabels):
         a_dim: int = 64,
         labeled_elbo: bool = True,
         prune: bool = False,
+        x_dim: int = X_DIM,
     ) -> None:
-        super().__init__(name, z_dim, a_dim, gen_weight, class_weight, labeled_elbo, prune)
+        weights = gen_weight, class_weight
+        super().__init__(name, z_dim, a_dim, *weights, labeled_elbo, prune, x_dim=x_dim)
         self.z_dim = z_dim
-        self.back = mlp(X_DIM + z_dim + LABELS, 2 * a_dim, nn.ELU)
-        self.dec = mlp(z_dim + LABELS, X_DIM, nn.ELU)
+        self.back = mlp(x_dim + z_dim + LABELS, 2 * a_dim, nn.ELU)
+        self.dec = mlp(z_dim + LABELS, x_dim, nn.ELU)
 
     def p_a(self, x: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
         return gaussian(self.back, x, z, y)
@@ -158,13 +164,13 @@ class ADGM(AuxiliaryLabels):
         return self.likelihood(z, y)
 
     def posterior(self, x: torch.Tensor, y: torch.Tensor) -> Distribution:
-        """q(z|x, y): (B, 784), one-hot (…, B or 1, Y) → an `Auxiliary` over (…, B, Z)."""
+        """q(z|x, y): (B, D), one-hot (…, B or 1, Y) → an `Auxiliary` over (…, B, Z)."""
         return Auxiliary(
             self.q_a_by_label(x, y), lambda a: self.q_z(x, a, y), lambda z: self.p_a(x, z, y)
         )
 
     def likelihood(self, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
-        """p(x|z, y): (…, B, Z), one-hot (…, B or 1, Y) → a `Bernoulli` over (…, B, 784)."""
+        """p(x|z, y): (…, B, Z), one-hot (…, B or 1, Y) → a `Bernoulli` over (…, B, D)."""
         check("z", z, self.z_dim)
         return Bernoulli(joint(self.dec, z, y))
 

@@ -10,6 +10,7 @@ from codebase.models.base import Loss, Model
 from codebase.models.distributions import DiagonalGaussian, sample_and_kl
 from codebase.models.nns.v1 import X_DIM, check, check_size, joint, mlp
 from codebase.models.objectives import summaries
+from codebase.sides import side_of
 
 QUADRANTS = "lower left", "upper left", "upper right"  # that are seen, in this order
 AT_ONCE = 10_000  # latents decoded together
@@ -56,7 +57,8 @@ class Completion(Model):
         mask: in its place, 1 where a pixel is seen, (D,).
         x_dim: D.
     Raises:
-        ValueError: z_dim < 1, or the mask hides nothing, or everything, or is not 0s and 1s (D,).
+        ValueError: z_dim < 1; the mask hides nothing, or everything, or is not 0s and 1s (D,); or
+            there is none, and images are not square.
     """
 
     mask: torch.Tensor
@@ -71,7 +73,7 @@ class Completion(Model):
     ) -> None:
         check_size("z_dim", z_dim)
         super().__init__(name)
-        mask = quadrants(seen) if mask is None else mask
+        mask = quadrants(seen, side_of(x_dim)) if mask is None else mask
         _check_mask(mask, x_dim)
         self.z_dim, self.x_dim, self.seen = z_dim, x_dim, seen
         self.enc = mlp(x_dim, 2 * z_dim, nn.ELU)

@@ -15,7 +15,7 @@ class CVAE(StandardNormalPrior, SemiSupervisedModel):
     """A Gaussian latent vector per image, whose label is known.
 
         z ~ N(0, I)                                       (Z,)
-        x ~ Π_j Bernoulli(logits = dec(z, y)_j)           (784,)
+        x ~ Π_j Bernoulli(logits = dec(z, y)_j)           (D,)
         q(z|x, y) = N(m, diag v),  m, v = enc(x, y)       (Z,)
 
     Minimized is −ELBO(x|y), with the label of every image. Where the label is not given it is
@@ -24,26 +24,29 @@ class CVAE(StandardNormalPrior, SemiSupervisedModel):
 
     Args:
         name: names the checkpoint folder.
-        z_dim, y_dim: Z and Y.
+        z_dim, y_dim, x_dim: Z, Y and D.
     Raises:
-        ValueError: z_dim or y_dim < 1; in the methods, labels that are not one-hot (…, Y).
+        ValueError: z_dim, y_dim or x_dim < 1; in the methods, labels that are not one-hot (…, Y).
     """
 
     abilities = Abilities(bounds=True, reconstructions=True, samples=True, conditional=True)
 
-    def __init__(self, name: str = "cvae", z_dim: int = 10, y_dim: int = 10) -> None:
+    def __init__(
+        self, name: str = "cvae", z_dim: int = 10, y_dim: int = 10, x_dim: int = v1.X_DIM
+    ) -> None:
         super().__init__(name)
-        self.z_dim, self.y_dim = z_dim, y_dim
-        self.enc, self.dec = v1.Encoder(z_dim, y_dim), v1.Decoder(z_dim, y_dim)
+        self.z_dim, self.y_dim, self.x_dim = z_dim, y_dim, x_dim
+        self.enc = v1.Encoder(z_dim, y_dim, x_dim=x_dim)
+        self.dec = v1.Decoder(z_dim, y_dim, x_dim=x_dim)
         v1.check_size("y_dim", y_dim)
         self._init_prior()
 
     def posterior(self, x: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
-        """q(z|x, y): (B, 784), one-hot (…, B or 1, Y) → a `DiagonalGaussian` over (…, B, Z)."""
+        """q(z|x, y): (B, D), one-hot (…, B or 1, Y) → a `DiagonalGaussian` over (…, B, Z)."""
         return DiagonalGaussian(*self.enc(x, y))
 
     def likelihood(self, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
-        """p(x|z, y): (…, B, Z), one-hot (…, B or 1, Y) → a `Bernoulli` over (…, B, 784)."""
+        """p(x|z, y): (…, B, Z), one-hot (…, B or 1, Y) → a `Bernoulli` over (…, B, D)."""
         return Bernoulli(self.dec(z, y))
 
     def label_posterior(self, x: torch.Tensor) -> Categorical:
@@ -55,7 +58,7 @@ class CVAE(StandardNormalPrior, SemiSupervisedModel):
         """−ELBO(x|y), to be minimized, and what to log.
 
         Args:
-            x: (B, 784) in {0, 1}.
+            x: (B, D) in {0, 1}.
             y: (B, Y) one-hot.
         """
         check_labels(x, y, self.y_dim)

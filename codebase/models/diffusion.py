@@ -6,7 +6,7 @@ from codebase.models.base import Abilities, Loss, Model
 from codebase.models.nns.denoisers import TimedMLP, UNet
 from codebase.models.nns.v1 import X_DIM, check
 from codebase.models.noising import FEATURES, Denoiser, Process, Progress
-from codebase.models.pixelcnn import side_of
+from codebase.sides import side_of
 
 
 class Diffusion(Model):

@@ -57,6 +57,7 @@ class FamilyVAE(LatentVariableModel):
         self.prior_part = prior(z_dim, x_dim)
         self.likelihood_part = likelihood(x_dim)
         self.objective = objective(z_dim)
+        self.objective.check_size(x_dim)
 
     @property
     def abilities(self) -> Abilities:

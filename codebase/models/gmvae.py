@@ -23,12 +23,19 @@ class GMVAE(VAE):
     """
 
     def __init__(
-        self, nn: str = "v1", z_dim: int = 2, k: int = 500, name: str = "gmvae", beta: float = 1.0
+        self,
+        nn: str = "v1",
+        z_dim: int = 2,
+        k: int = 500,
+        name: str = "gmvae",
+        beta: float = 1.0,
+        *,
+        x_dim: int = 784,
     ) -> None:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         self.k = k
-        super().__init__(nn, name, z_dim, beta)
+        super().__init__(nn, name, z_dim, beta, x_dim=x_dim)
 
     def _init_prior(self) -> None:
         self.z_pre = nn.Parameter(

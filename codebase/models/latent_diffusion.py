@@ -33,6 +33,7 @@ class LatentDiffusion(Staged):
         times: T of the diffusion.
         hidden: width of its network's layers.
         layers: how many there are.
+        x_dim: D, the number of pixels.
     Raises:
         ValueError: a size < 1, or T < 2.
     """
@@ -49,13 +50,14 @@ class LatentDiffusion(Staged):
         times: int = 200,
         hidden: int = 128,
         layers: int = 3,
+        x_dim: int = X_DIM,
     ) -> None:
         check_size("z_dim", z_dim)
         check_size("vae_steps", vae_steps)
         super().__init__(name)
-        self.x_dim, self.vae_steps = X_DIM, vae_steps
+        self.x_dim, self.vae_steps = x_dim, vae_steps
         self.width = z_dim  # z_dim is of models whose prior has a density
-        self.enc, self.dec = Encoder(z_dim), Decoder(z_dim)
+        self.enc, self.dec = Encoder(z_dim, x_dim=x_dim), Decoder(z_dim, x_dim=x_dim)
         net = TimedMLP(z_dim, FEATURES, hidden, layers)
         self.denoiser = Denoiser(net, Process(times, highest=6.0, wide=True), bits=False)
         self.register_buffer("centre", torch.zeros(z_dim))  # a

@@ -16,6 +16,7 @@ from codebase.models.nns.v1 import X_DIM, joint, mlp
 from codebase.models.sdgm import SDGM
 from codebase.models.semisupervised import check_labels
 from codebase.models.vae import VAE
+from codebase.sides import sized
 
 
 class M1(VAE):
@@ -27,25 +28,25 @@ class M1(VAE):
 
     Args:
         name: names the checkpoint folder.
-        z_dim: Z.
+        z_dim, x_dim: Z and D.
     """
 
     abilities = Abilities(bounds=True, reconstructions=True, samples=True, classifier=True)
 
-    def __init__(self, name: str = "m1", z_dim: int = 50) -> None:
-        super().__init__(name=name, z_dim=z_dim)
+    def __init__(self, name: str = "m1", z_dim: int = 50, x_dim: int = X_DIM) -> None:
+        super().__init__(name=name, z_dim=z_dim, **sized(x_dim))  # type: ignore[arg-type]
         self.cls = nn.Linear(z_dim, 10)
 
     def label_posterior(self, x: torch.Tensor) -> Categorical:
-        """q(y|x): (B, 784) → a `Categorical` over (B, Y)."""
+        """q(y|x): (B, D) → a `Categorical` over (B, Y)."""
         return Categorical(self.cls(self.posterior(x).mean.detach()))
 
     def loss(self, x: torch.Tensor, xl: torch.Tensor, yl: torch.Tensor) -> Loss:  # type: ignore[override]
         """mean[−ELBO(x)] + mean[−log q(yl|xl)], which share no weight, and what to log.
 
         Args:
-            x: (B, 784) images in {0, 1}.
-            xl, yl: (L, 784) and one-hot (L, Y), the labelled pairs.
+            x: (B, D) images in {0, 1}.
+            xl, yl: (L, D) and one-hot (L, Y), the labelled pairs.
         """
         check_labels(xl, yl, 10)
         loss, found = super().loss(x)
@@ -58,7 +59,7 @@ class M1M2(SDGM):
 
         y ~ Categorical(1/Y),  z ~ N(0, I)                (Y,) one-hot, (Z,)
         a ~ N(m, diag v),  m, v = back(z, y)              (A,)
-        x ~ Π_j Bernoulli(logits = dec(a)_j)              (784,)
+        x ~ Π_j Bernoulli(logits = dec(a)_j)              (D,)
         q(a|x), q(y|a), q(z|a, y)
 
     M1, that is enc_a and dec, is trained by its own −ELBO with the prior N(0, I) of a, as if M2
@@ -80,6 +81,7 @@ class M1M2(SDGM):
         z_dim: int = 50,
         a_dim: int = 50,
         labeled_elbo: bool = True,
+        x_dim: int = X_DIM,
     ) -> None:
         super().__init__(
             name,
@@ -89,8 +91,9 @@ class M1M2(SDGM):
             a_dim=a_dim,
             labeled_elbo=labeled_elbo,
             sees_x=False,
+            x_dim=x_dim,
         )
-        self.dec = mlp(a_dim, X_DIM, nn.ELU)
+        self.dec = mlp(a_dim, x_dim, nn.ELU)
 
     def p_x(self, a: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
         return Bernoulli(joint(self.dec, a))
@@ -104,8 +107,8 @@ class M1M2(SDGM):
         With labeled_elbo, gw also weighs M2's mean[−ELBO(al, yl)].
 
         Args:
-            x: (B, 784) unlabelled images in {0, 1}.
-            xl, yl: (L, 784) and one-hot (L, Y), the labelled pairs.
+            x: (B, D) unlabelled images in {0, 1}.
+            xl, yl: (L, D) and one-hot (L, Y), the labelled pairs.
         """
         check_labels(xl, yl, self.y_dim)
         q = self.q_a(x)

@@ -41,6 +41,9 @@ class Objective(nn.Module, abc.ABC):
         """{name: parameters} of those that train beside the rest of the model."""
         return {}
 
+    def check_size(self, x_dim: int) -> None:
+        """Raises a ValueError where images of so many pixels are not for this objective."""
+
     def prepare(self, images: Callable[[], torch.Tensor]) -> None:
         """May ask for the training images, (N, D) grey in [0, 1], before the first step."""
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from codebase.models.distributions import sample_and_kl
 from codebase.models.features import FeatureNet
 from codebase.models.nns.parts import sides_of
+from codebase.models.nns.v1 import X_DIM
 from codebase.models.objectives import Objective, summaries
 
 if TYPE_CHECKING:
@@ -69,6 +70,13 @@ class Dfc(Perceptual):
         super().__init__(z_dim, gamma)
         self.features = FeatureNet() if features is None else features
 
+    def check_size(self, x_dim: int) -> None:
+        if isinstance(self.features, FeatureNet) and x_dim != X_DIM:
+            raise ValueError(
+                "the classifier whose features are compared sees images of 28 × 28 pixels, not of "
+                f"{x_dim} in all"
+            )
+
     def distance(self, x: torch.Tensor, again: torch.Tensor) -> torch.Tensor:
         pairs = zip(self.features.maps(x), self.features.maps(again), strict=True)
         of_layers = [(a - b).to(again).square().flatten(1).mean(1) for a, b in pairs]
@@ -88,6 +96,9 @@ class MsSsim(Perceptual):
         super().__init__(z_dim, gamma)
         kernel = window(WINDOW, S).to(torch.get_default_dtype())
         self.register_buffer("kernel", kernel, persistent=False)
+
+    def check_size(self, x_dim: int) -> None:
+        _check_room(sides_of(x_dim), LEVELS - 1, WINDOW)
 
     def distance(self, x: torch.Tensor, again: torch.Tensor) -> torch.Tensor:
         x, again = (t.unflatten(-1, sides_of(t.shape[-1])) for t in (x, again))
@@ -127,6 +138,14 @@ def similarity(
     return ssim.flatten(1).mean(1), cs.flatten(1).mean(1)
 
 
+def _check_room(sides, halvings, width):
+    if min(sides) >> halvings < width:
+        raise ValueError(
+            f"images of {sides[0]} × {sides[1]}, halved {halvings} times, have no room for a "
+            f"window of {width}"
+        )
+
+
 def ms_ssim(
     x: torch.Tensor,
     y: torch.Tensor,
@@ -145,11 +164,7 @@ def ms_ssim(
         ValueError: the window does not fit.
     """
     sides, halvings = x.shape[1:], len(weights) - 1
-    if min(sides) >> halvings < len(kernel):
-        raise ValueError(
-            f"images of {sides[0]} × {sides[1]}, halved {halvings} times, have no room for a "
-            f"window of {len(kernel)}"
-        )
+    _check_room(sides, halvings, len(kernel))
     found = torch.ones_like(x[:, 0, 0])
     for level, weight in enumerate(weights):
         ssim, cs = similarity(x, y, kernel)

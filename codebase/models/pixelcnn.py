@@ -1,6 +1,5 @@
 """Convolutions that see what lies before a pixel (van den Oord et al., 2016)."""
 
-import math
 from collections.abc import Callable
 from typing import cast
 
@@ -11,20 +10,9 @@ from torch.nn import functional as F
 from codebase import utils as ut
 from codebase.models.autoregressive import Autoregressive
 from codebase.models.nns.v1 import X_DIM, check, check_size
+from codebase.sides import side_of
 
 FIRST = 3  # rows above, and columns on each side, that the first layer sees; others one more
-
-
-def side_of(x_dim: int) -> int:
-    """The side of a square image of so many pixels.
-
-    Raises:
-        ValueError: there is none.
-    """
-    side = math.isqrt(max(x_dim, 0))
-    if side < 1 or side * side != x_dim:
-        raise ValueError(f"images must be square, not of {x_dim} pixels")
-    return side
 
 
 class Layer(nn.Module):

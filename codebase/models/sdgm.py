@@ -68,7 +68,7 @@ class SDGM(AuxiliaryLabels):
 
         y ~ Categorical(1/Y),  z ~ N(0, I)                (Y,) one-hot, (Z,)
         a ~ N(m, diag v),  m, v = back(z, y)              (A,)
-        x ~ Π_j Bernoulli(logits = dec(a, z, y)_j)        (784,)
+        x ~ Π_j Bernoulli(logits = dec(a, z, y)_j)        (D,)
         q(a|x), q(y|a, x), q(z|a, x, y)
 
     For figures and importance weights its latents are [ε, z], see `Innovations`.
@@ -90,12 +90,13 @@ class SDGM(AuxiliaryLabels):
         labeled_elbo: bool = True,
         prune: bool = False,
         sees_x: bool = True,
+        x_dim: int = X_DIM,
     ) -> None:
         weights = gen_weight, class_weight
-        super().__init__(name, z_dim, a_dim, *weights, labeled_elbo, prune, sees_x)
+        super().__init__(name, z_dim, a_dim, *weights, labeled_elbo, prune, sees_x, x_dim)
         self.z_dim = a_dim + z_dim
         self.back = mlp(z_dim + LABELS, 2 * a_dim, nn.ELU)
-        self.dec = mlp(a_dim + z_dim + LABELS, X_DIM, nn.ELU)
+        self.dec = mlp(a_dim + z_dim + LABELS, x_dim, nn.ELU)
 
     def p_a(self, x: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
         return gaussian(self.back, z, y)
@@ -104,13 +105,13 @@ class SDGM(AuxiliaryLabels):
         return Bernoulli(joint(self.dec, a, z, y))
 
     def posterior(self, x: torch.Tensor, y: torch.Tensor) -> Distribution:
-        """q([ε, z]|x, y): (B, 784), one-hot (…, B or 1, Y) → over (…, B, A + Z)."""
+        """q([ε, z]|x, y): (B, D), one-hot (…, B or 1, Y) → over (…, B, A + Z)."""
         return Innovations(
             self.q_a_by_label(x, y), lambda a: self.q_z(x, a, y), lambda z: self.p_a(x, z, y)
         )
 
     def likelihood(self, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
-        """p(x|[ε, z], y): (…, B, A + Z), one-hot (…, B or 1, Y) → over (…, B, 784)."""
+        """p(x|[ε, z], y): (…, B, A + Z), one-hot (…, B or 1, Y) → over (…, B, D)."""
         check("z", z, self.z_dim)
         noise, z = z.split([self.a_dim, self.own_dim], dim=-1)
         p = gaussian(self.back, z, y)

@@ -138,7 +138,7 @@ class SemiSupervisedModel(LatentVariableModel):
         """−ELBO(x, y) = KL(q(z|x, y) ‖ p(z)) − E_q[log p(x|z, y)] − log p(y), a scalar.
 
         Args:
-            x: (B, 784) in {0, 1}.
+            x: (B, D) in {0, 1}.
             y: (B, Y) one-hot.
         """
         kl_z, rec = self.negative_elbo_terms_given(x, y)
@@ -147,7 +147,7 @@ class SemiSupervisedModel(LatentVariableModel):
     # Training
 
     def classification_cross_entropy(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """−log q(y|x), averaged over the batch: (B, 784), one-hot (B, Y) → a scalar."""
+        """−log q(y|x), averaged over the batch: (B, D), one-hot (B, Y) → a scalar."""
         logits = self.label_posterior(x, *self.auxiliary(x)).logits
         if y.shape != logits.shape:
             raise ValueError(f"y must have shape {tuple(logits.shape)}, got {tuple(y.shape)}")
@@ -159,12 +159,12 @@ class SemiSupervisedModel(LatentVariableModel):
         With labeled_elbo, gw also weighs mean[−ELBO(xl, yl)], and cw plays the part of α.
 
         Args:
-            x: (B, 784) unlabelled images in {0, 1}.
-            xl, yl: (L, 784) and one-hot (L, Y), the labelled pairs.
+            x: (B, D) unlabelled images in {0, 1}.
+            xl, yl: (L, D) and one-hot (L, Y), the labelled pairs.
         """
         if yl.shape != (len(xl), self.y_dim):
             raise ValueError(
-                f"xl and yl must be (L, 784) and (L, {self.y_dim}), "
+                f"xl and yl must be (L, D) and (L, {self.y_dim}), "
                 f"got {tuple(xl.shape)} and {tuple(yl.shape)}"
             )
         ce = self.classification_cross_entropy(xl, yl)

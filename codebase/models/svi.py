@@ -16,7 +16,7 @@ class SVI(StandardNormalPrior, LatentVariableModel):
     """Stochastic variational inference (Hoffman et al., 2013): q(z|x) belongs to the image.
 
         z ~ N(0, I)                                                  (Z,)
-        x ~ Π_j Bernoulli(logits = dec(z)_j)                         (784,)
+        x ~ Π_j Bernoulli(logits = dec(z)_j)                         (D,)
         q(z|x) = N(m, diag v),  m, v = argmin −ELBO(x; m, v)         (Z,)
 
     The argmin is approached by so many steps of Adam from the prior, anew for every minibatch, at
@@ -27,20 +27,23 @@ class SVI(StandardNormalPrior, LatentVariableModel):
         name: names the checkpoint folder.
         z_dim: Z, the number of latent dimensions.
         inner: steps of Adam for a posterior.
+        x_dim: D, the number of pixels.
     Raises:
-        ValueError: z_dim < 1 or inner < 1.
+        ValueError: z_dim, inner or x_dim < 1.
     """
 
-    def __init__(self, name: str = "svi", z_dim: int = 10, inner: int = 20) -> None:
+    def __init__(
+        self, name: str = "svi", z_dim: int = 10, inner: int = 20, x_dim: int = v1.X_DIM
+    ) -> None:
         if inner < 1:
             raise ValueError(f"inner must be at least 1, got {inner}")
         super().__init__(name)
-        self.z_dim, self.inner = z_dim, inner
-        self.dec: v1.Decoder = v1.Decoder(z_dim)
+        self.z_dim, self.x_dim, self.inner = z_dim, x_dim, inner
+        self.dec: v1.Decoder = v1.Decoder(z_dim, x_dim=x_dim)
         self._init_prior()
 
     def posterior(self, x: torch.Tensor) -> DiagonalGaussian:
-        """q(z|x): images (B, 784) → a `DiagonalGaussian` over (B, Z), without gradients."""
+        """q(z|x): images (B, D) → a `DiagonalGaussian` over (B, Z), without gradients."""
         ones = x.new_ones(len(x), self.z_dim)
         start = DiagonalGaussian(torch.zeros_like(ones), ones)
         q = fit(start, x, self.prior(), self.likelihood, self.inner, lr=LR)
@@ -48,7 +51,7 @@ class SVI(StandardNormalPrior, LatentVariableModel):
         return q
 
     def likelihood(self, z: torch.Tensor) -> Bernoulli:
-        """p(x|z): latents (…, Z) → a `Bernoulli` over (…, 784)."""
+        """p(x|z): latents (…, Z) → a `Bernoulli` over (…, D)."""
         return Bernoulli(self.dec(z))
 
     def networks(self) -> dict[str, nn.Sequential]:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from codebase.models.autoregressive import Autoregressive
 from codebase.models.nns.v1 import X_DIM, check, check_size
-from codebase.models.pixelcnn import side_of
+from codebase.sides import side_of
 
 Past = tuple[torch.Tensor, torch.Tensor]  # keys and values of the places before, (B, heads, T, C)
 

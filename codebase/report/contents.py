@@ -42,7 +42,7 @@ def write(args: Namespace) -> None:
             if runs[key].missing:
                 print(f"\n{left} of {args.runs * len(runs)} runs are still to be trained")
                 left -= len(runs[key].missing)
-            train_missing(runs[key], partial(on_disk, key), args, dataset.name)
+            train_missing(runs[key], partial(on_disk, key), args, dataset.source)
         runs = {key: on_disk(key) for key in EXPERIMENTS}
     out = Path(args.out)
     disk.make_folder(out)

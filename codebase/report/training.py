@@ -21,7 +21,7 @@ def train_missing(runs: Runs, again: Callable[[], Runs], args: Namespace, datase
         runs: the `Runs` on disk.
         again: called without arguments, gives them as they are now.
         args: the report's flags.
-        dataset: the name of the data.
+        dataset: the data, as --dataset takes them.
     Raises:
         UserError: a script did not succeed.
     """

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from codebase import __version__
 from codebase.catalogue import Entry
 from codebase.errors import nearest
-from codebase.flag import NEUTRAL, RECORDED, Flag, folder, number, switch
+from codebase.flag import NEUTRAL, RECORDED, Flag, data, folder, number, switch
 
 
 def _neutral(*flags):
@@ -145,20 +145,13 @@ DATA = (
     Flag(
         "dataset",
         "auto: MNIST if it is on disk or can be downloaded, else the small digits that come with "
-        "scikit-learn; sprites: made by a program, of known factors; fixed-mnist: MNIST's bits as "
-        "the literature has fixed them, in its three files; custom: your own images, in files like "
-        "MNIST's",
+        "scikit-learn; mnist, fashion, kmnist, digits; sprites: made by a program, of known "
+        "factors; fixed-mnist: MNIST's bits as the literature has fixed them, in its three files; "
+        "custom: your own images, in files like MNIST's; or the path of your own .npz file or "
+        "folder of images, square, up to 64 × 64 pixels",
         default="auto",
-        choices=(
-            "auto",
-            "mnist",
-            "fashion",
-            "kmnist",
-            "digits",
-            "sprites",
-            "fixed-mnist",
-            "custom",
-        ),
+        type=data,
+        metavar="NAME|PATH",
         names=NEUTRAL,  # what "auto" comes to is recorded in its place, as "data"
     ),
     Flag(

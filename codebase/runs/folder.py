@@ -58,7 +58,7 @@ class Folder:
             )
         self.refuse_others()
         disk.sweep(self.path)
-        records.write(self.path / FLAGS, self.settings.identity)
+        records.write(self.path / FLAGS, self.settings.identity | self.settings.whereabouts)
 
     def finished(self) -> bool:
         """Whether there is a record, and of this run.
@@ -79,7 +79,8 @@ class Folder:
     def refuse_others(self) -> None:
         """Raises a UserError if what lies in the folder is not this run, or may not go on."""
         if not self.args.train:
-            record.check_data(self.path, self.settings.dataset)
+            data = self.settings.dataset
+            record.check_data(self.path, data, "--dataset" if data.path else "--data_dir")
             return
         recorded = self.path / FLAGS
         if recorded.exists():

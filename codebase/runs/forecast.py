@@ -35,7 +35,7 @@ def say(name: str, settings: Settings) -> None:
     before = torch.get_num_threads()
     cores.use(args.threads, settings.free)
     try:
-        model = first.entry.build(first.values, first.name).to(first.device)
+        model = first.model(first.name).to(first.device)
         step, bound = seconds_a_step(first, model), _seconds_a_bound(first, model)
         threads = torch.get_num_threads()
     finally:

@@ -44,14 +44,14 @@ def main(words: Sequence[str]) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     """As `main`, for flags that are parsed."""
-    from codebase.data import datasets, subsets
+    from codebase.data import subsets
     from codebase.engine import cores
     from codebase.evaluation.gap import Effort, gaps
     from codebase.evaluation.numbers import recorded
     from codebase.evaluation.tables import table
     from codebase.files import records
     from codebase.models.base import LatentVariableModel
-    from codebase.runs import progress, record
+    from codebase.runs import progress
     from codebase.runs.saved import open_run
 
     began = time.perf_counter()
@@ -59,8 +59,7 @@ def measure(args: argparse.Namespace) -> None:
     run = open_run(args.run)
     if not isinstance(run.model, LatentVariableModel):
         raise UserError(f"{run.folder.name} has no bound.")
-    dataset = datasets.load(run.data, args.data_dir)
-    record.check_data(run.folder, dataset)
+    dataset = run.dataset(args.data_dir, labels=False)
     x = subsets.test_images(dataset, run.model.abilities.pixels)[: args.images]
     bar = partial(progress.over, title="gap", unit="parts")
     found = gaps(run.model, x, Effort(steps=args.steps, iw=args.samples), bar)

@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from codebase.data.datasets import Dataset
+from codebase.data.datasets import OWN, Dataset
 from codebase.errors import UserError
 from codebase.files import records
 
@@ -51,16 +51,17 @@ def compare(run: Path, mine: dict, before: dict, advice: str = "") -> None:
     """
     changed = sorted(k for k in mine if before.get(k) != mine[k])
     if changed == [SHA256]:
-        raise UserError(f"{_other_data(run, mine, before[SHA256])}. {advice}".rstrip())
+        flag = "--dataset" if mine["data"].startswith(OWN) else "--data_dir"
+        raise UserError(f"{_other_data(run, mine, before[SHA256], flag)}. {advice}".rstrip())
     if changed:
         was = ", ".join(f"{k} was {before.get(k)}, is {mine[k]}" for k in changed)
         raise UserError(f"The run {run} exists with other flags ({was}). {advice}".rstrip())
 
 
-def _other_data(run, mine, before):
+def _other_data(run, mine, before, flag):
     return (
         f"The run {run} was trained on other data of the name {mine['data']} than are given now "
-        f"(sha256 {str(before)[:12]}…, now {mine[SHA256][:12]}…); --data_dir names the right ones"
+        f"(sha256 {str(before)[:12]}…, now {mine[SHA256][:12]}…); {flag} names the right ones"
     )
 
 
@@ -74,13 +75,15 @@ def trained_on(folder: Path) -> str | None:
     return None
 
 
-def check_data(run: Path, dataset: Dataset) -> None:
+def check_data(run: Path, dataset: Dataset, flag: str = "--data_dir") -> None:
     """Compares a dataset with what the run in a folder was trained on.
 
+    Args:
+        flag: names other data.
     Raises:
         UserError: the run is known to be of other data.
     """
     before = trained_on(run)
     mine = {"data": dataset.name, SHA256: dataset.sha256()}
     if before not in (None, mine[SHA256]):
-        raise UserError(f"{_other_data(run, mine, before)}.")
+        raise UserError(f"{_other_data(run, mine, before, flag)}.")

@@ -59,7 +59,7 @@ def _replicate(settings, task):
     jobs = min(args.jobs, len(missing))
     if jobs > 1:
         # What this process has seen to is not for its ranks, which may be started again.
-        again = {"jobs": 1, "threads": args.threads, "dataset": settings.dataset.name}
+        again = {"jobs": 1, "threads": args.threads, "dataset": settings.dataset.source}
         again |= {"overwrite": 0, "resume": "auto"}
         ranks.launch(jobs, *(f"--{flag}={value}" for flag, value in again.items()))
     else:

@@ -31,6 +31,7 @@ from codebase.runs.folder import Folder
 from codebase.runs.pictures import failures, warn
 from codebase.runs.settings import Settings
 from codebase.runs.versions import versions
+from codebase.sides import side_of
 from codebase.train import Trained, loop
 
 # Bar, iterations, between checkpoints, seconds between saves, what watches the cores, iterations
@@ -109,11 +110,15 @@ class Run:
         n, m = len(self.dataset.train_x), len(self.dataset.test_x)
         comparable = self.dataset.name == "mnist"
         remark = "" if comparable else " (its numbers do not compare with MNIST's)"
-        return f"data: {self.dataset.name}, {n:,} training and {m:,} test images{remark}"
+        size = ""
+        if self.dataset.path:
+            side = side_of(self.dataset.x_dim)
+            size = f" of {side} × {side}"
+        return f"data: {self.dataset.name}, {n:,} training and {m:,} test images{size}{remark}"
 
     def build(self) -> Model:
         """The model, untrained, on the run's device."""
-        model = self.settings.entry.build(self.settings.values, self.name).to(self.device)
+        model = self.settings.model(self.name).to(self.device)
         if self.device.type == "cpu" and self.args.stack != "1":
             model.allow_data_dependent_shapes()
         return model

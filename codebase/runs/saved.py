@@ -11,9 +11,10 @@ from codebase.data import datasets
 from codebase.errors import UserError, nearest
 from codebase.files import checkpoints, records
 from codebase.files.weights import weights_of
-from codebase.flag import Flag, number
+from codebase.flag import DATA, Flag, number
 from codebase.models.base import Model
 from codebase.runs import record
+from codebase.sides import X_DIM, sized
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class SavedRun:
         kind: the model's name in the catalogue.
         settings: {flag: value} of the model.
         training: {"iterations": step, …}, and the recorded batch_size and lr.
+        data_path: where the data lay, if they are one's own file or folder.
+        x_dim: how many pixels its images have.
     """
 
     folder: Path
@@ -39,18 +42,42 @@ class SavedRun:
     kind: str = ""
     settings: dict = field(default_factory=dict)
     training: dict = field(default_factory=dict)
+    data_path: str = ""
+    x_dim: int = X_DIM
 
-    def dataset(self, data_dir: str | Path = "data") -> datasets.Dataset:
-        """What it was trained on, from data_dir.
+    def dataset(self, data_dir: str | Path = "data", labels: bool = True) -> datasets.Dataset:
+        """What it was trained on, from data_dir, or one's own from where it lay.
 
+        Args:
+            labels: whether they are needed, as everything that is drawn of a run needs them.
         Raises:
             UserError: as `datasets.load`, where the run is known to be of other data, and without
-                labels, which everything that is drawn of a run needs.
+                labels that are needed.
         """
-        dataset = datasets.load(self.data, data_dir)
-        dataset.need_labels("what is drawn of a run")
+        dataset = self._loaded(data_dir)
+        if labels:
+            dataset.need_labels("what is drawn of a run")
         record.check_data(self.folder, dataset)
         return dataset
+
+    def _loaded(self, data_dir):
+        if not self.data_path:
+            return datasets.load(self.data, data_dir)
+        before, found = Path(self.data_path), None
+        moved = Path(data_dir) / before.name
+        for path in (before, moved):
+            if path.exists():
+                found = datasets.load(str(path))
+                if record.trained_on(self.folder) in (None, found.sha256()):
+                    return found
+        if found is None and not self.data.startswith(datasets.OWN):  # MNIST in a file
+            return datasets.load(self.data, data_dir)
+        if found is None:
+            raise UserError(
+                f"{before}, which {self.folder} was trained on, is not there any more, nor is "
+                f"{moved}: --data_dir names the folder that holds it now."
+            )
+        return found  # other data, which the caller says
 
 
 def open_run(run: str | Path, step: int | None = None) -> SavedRun:
@@ -75,12 +102,11 @@ def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     path, recorded = steps[step], folder / "flags.json"
     flags: dict[str, Any] = {"data": "mnist", "seed": 0}
     flags |= records.read(recorded) if recorded.exists() else {}
-    data = flags["data"]
-    if data not in (known := {*datasets.OTHERS, *datasets.TORCHVISION}):
-        raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
+    data, at, x_dim = _data_of(flags, recorded)
     state = weights_of(checkpoints.load(path), path)
     entry, sizes = _entry_of(flags, state, path, recorded)
     _check(flags, (SEED, *entry.flags), recorded)
+    sizes |= sized(x_dim) if at else {}
     try:
         model = entry.build(flags, folder.name, sizes)
     except (TypeError, ValueError) as error:  # sizes that no model has
@@ -91,7 +117,20 @@ def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     settings = {flag.name: flags.get(flag.name, flag.default) for flag in own}
     settings |= {f.name: sizes[f.argument] for f in own if f.argument in sizes}
     training = {"iterations": step} | {k: flags[k] for k in ("batch_size", "lr") if k in flags}
-    return SavedRun(folder, model.eval(), step, data, flags["seed"], entry.name, settings, training)
+    own_data = flags["seed"], entry.name, settings, training, at, sizes.get("x_dim", X_DIM)
+    return SavedRun(folder, model.eval(), step, data, *own_data)
+
+
+def _data_of(flags, recorded):
+    """Name and path of the data, and how many pixels the images have."""
+    data, at, x_dim = flags["data"], flags.get("data_path", ""), flags.get("x_dim", X_DIM)
+    known = {*DATA} - {"auto"}
+    own = isinstance(data, str) and isinstance(at, str) and at and data.startswith(datasets.OWN)
+    if data not in known and not own:
+        raise UserError(f"{recorded} names the data {data!r}, expected one of {sorted(known)}.")
+    if not isinstance(at, str) or type(x_dim) is not int or x_dim < 1:
+        raise UserError(f"{recorded} is no run's: data_path is {at!r}, x_dim {x_dim!r}.")
+    return data, at, x_dim
 
 
 SEED = Flag("seed", "random seed", type=number(int, 0))

@@ -19,9 +19,11 @@ from codebase.engine.schedules import Schedule
 from codebase.errors import UserError
 from codebase.evaluation.reference import BANDS, Band
 from codebase.flag import IF_CHANGED, NEUTRAL, Flag
+from codebase.models.base import Model
 from codebase.runs import ranks
 from codebase.runs.flags import Parser
 from codebase.runs.record import SHA256
+from codebase.sides import side_of, sized
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class Settings:
         return {"model": self.entry.name, **own, **data}
 
     @property
+    def whereabouts(self) -> dict[str, Any]:
+        """Where one's own data lie, and how many pixels their images have; {} of other data."""
+        data = self.dataset
+        return {"data_path": data.path, "x_dim": data.x_dim} if data.path else {}
+
+    @property
     def changed(self) -> dict[str, Any]:
         """{flag: value} of its identity, where there is a default and that is not it."""
         usual = {flag.name: flag.default for flag in self.flags}
@@ -94,6 +102,16 @@ class Settings:
         in_it = {flag.name for flag in self.flags if flag.names != IF_CHANGED}
         apart = {k: v for k, v in self.changed.items() if k not in in_it}
         return run_name(self.entry.layout(self.values), self.args.run, apart)
+
+    def model(self, name: str) -> Model:
+        """The model, untrained, for images of the data's size.
+
+        Args:
+            name: of the run.
+        Raises:
+            UserError: there is none of such sizes.
+        """
+        return built(self.entry, self.values, name, sized(self.dataset.x_dim))
 
     @property
     def bands(self) -> dict[str, Band] | None:
@@ -114,6 +132,26 @@ class Settings:
         """The settings that would start run i alone."""
         args = vars(self.args) | {"run": i, "runs": None, "jobs": 1, "overwrite": 0}
         return replace(self, args=Namespace(**args), began=time.perf_counter())
+
+
+def built(entry: Entry, values: Mapping[str, Any], name: str, sizes: Mapping[str, int]) -> Model:
+    """`Entry.build`, which refuses sizes that the model does not take in one sentence.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    try:
+        return entry.build(values, name, sizes)
+    except ValueError as error:
+        raise UserError(f"There is no {entry.name} of these sizes: {error}.") from error
+    except TypeError as error:
+        if "x_dim" not in sizes or "x_dim" not in str(error):
+            raise
+        side = side_of(sizes["x_dim"])
+        raise UserError(
+            f"The {entry.name} in codebase/models/ is of 28 × 28 pixels and takes no x_dim, which "
+            f"images of {side} × {side} need."
+        ) from error
 
 
 def run_name(layout: str, run: int, apart: Mapping[str, Any]) -> str:
@@ -164,7 +202,7 @@ def _dataset(args: Namespace) -> datasets.Dataset:
     if ranks.world() == 1:
         return datasets.load(args.dataset, args.data_dir)
     first = datasets.load(args.dataset, args.data_dir) if ranks.rank() == 0 else None
-    name = ranks.gathered(first.name if first else "")[0]
+    name = ranks.gathered(first.source if first else "")[0]
     return first or datasets.load(name, args.data_dir)
 
 

@@ -133,7 +133,7 @@ def draw_figures(run: Run, model: CodingModel) -> None:
 def _draw_figures(run: Run, model: CodingModel) -> None:
     from codebase.figures import book  # scikit-learn and matplotlib take seconds to import
 
-    others = datasets.others(run.dataset.name, run.args.data_dir)
+    others = datasets.others(run.dataset.name, run.args.data_dir, run.dataset.x_dim)
     able = cast(LatentVariableModel, model)  # or less; its traits say what can be drawn
     study = book.Study(able, run.dataset, run.name, run.settings.seed, others)
     book.draw(study, run.folder.output / "figures")

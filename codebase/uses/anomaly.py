@@ -27,7 +27,9 @@ def measure(subject: Subject, args: Namespace) -> Found:
     outside = {}
     if subject.without is not None:
         outside[f"digit {subject.without}"] = x[y == subject.without]
-    for name, images in datasets.others(subject.dataset.name, args.data_dir).items():
+    for name, images in datasets.others(
+        subject.dataset.name, args.data_dir, subject.dataset.x_dim
+    ).items():
         outside[name] = subject.as_taken(images)
     if not outside:
         raise UserError("There is nothing to compare with: train with --without DIGIT.")

@@ -15,9 +15,9 @@ from codebase.errors import UserError
 from codebase.evaluation.bounds import CHUNK, image_terms
 from codebase.evaluation.numbers import Number, Numbers
 from codebase.models.base import LatentVariableModel
+from codebase.sides import side_of
 from codebase.uses.subject import Found, Subject
 
-SIDE = 28
 BITS = 2, 4, 6, 8  # a number of the code is rounded to
 LOSSLESS = 8  # of them where the rest is kept beside
 
@@ -25,10 +25,11 @@ LOSSLESS = 8  # of them where the rest is kept beside
 def measure(subject: Subject, args: Namespace) -> Found:
     """Bits per test image: of binary pixels the bits-back rate; of others code and remainder."""
     x, _ = subject.test
+    side = side_of(x.shape[1])
     if subject.pixels == "binary" and subject.model.abilities.bounds:
         terms = image_terms(cast(LatentVariableModel, subject.model), x)
         own = {"bits-back, nelbo / ln 2": Number.of(terms.sum(0) / math.log(2))}
-        columns = {"bits per image": own | by_files(packed(x), binary=True)}
+        columns = {"bits per image": own | by_files(packed(x), binary=True, side=side)}
         return Found("bits per image, without loss, of binary pixels", columns, (BACK,))
     pixels = subject.dataset.test_x.cpu().numpy()
     if subject.model.y_dim:
@@ -49,7 +50,7 @@ def measure(subject: Subject, args: Namespace) -> Found:
         "code + rest, zlib of each": _plus(each_by_zlib(rest), code),
         "code + rest, zlib of all": Number(code + all_by_zlib(rest), None),
     }
-    columns["without loss"] = whole | by_files(pixels, binary=False)
+    columns["without loss"] = whole | by_files(pixels, binary=False, side=side)
     notes = (
         f"without loss: the code at {LOSSLESS} bits a number, and what it leaves of the pixels",
     )
@@ -101,14 +102,14 @@ def packed(x: torch.Tensor) -> np.ndarray:
     return np.packbits(x.cpu().numpy().astype(bool), axis=1)
 
 
-def by_files(rows: np.ndarray, binary: bool) -> Numbers:
+def by_files(rows: np.ndarray, binary: bool, side: int = 28) -> Numbers:
     """{way: bits per image} without any model: as they lie, by zlib and PNG."""
     return {
         "as they lie": Number(8.0 * rows.shape[1], None),
         "zlib of each": each_by_zlib(rows),
-        "PNG of each": Number.of([8.0 * len(_png(row, binary)) for row in rows]),
+        "PNG of each": Number.of([8.0 * len(_png(row, binary, side)) for row in rows]),
         "zlib of all": Number(all_by_zlib(rows), None),
-        "PNG of all": Number(8.0 * len(_png(rows, binary)) / len(rows), None),
+        "PNG of all": Number(8.0 * len(_png(rows, binary, side)) / len(rows), None),
     }
 
 
@@ -122,13 +123,13 @@ def all_by_zlib(rows: np.ndarray) -> float:
     return 8.0 * len(zlib.compress(rows.tobytes(), 9)) / len(rows)
 
 
-def _png(rows, binary):
+def _png(rows, binary, side=28):
     """The file of one image, or of all of them below each other."""
     if binary:
-        bits = np.unpackbits(np.atleast_2d(rows), axis=1)[:, : SIDE * SIDE]
-        picture = Image.fromarray(bits.reshape(-1, SIDE).astype(np.uint8) * 255).convert("1")
+        bits = np.unpackbits(np.atleast_2d(rows), axis=1)[:, : side * side]
+        picture = Image.fromarray(bits.reshape(-1, side).astype(np.uint8) * 255).convert("1")
     else:
-        picture = Image.fromarray(rows.reshape(-1, SIDE))
+        picture = Image.fromarray(rows.reshape(-1, side))
     file = io.BytesIO()
     picture.save(file, format="PNG", optimize=True)
     return file.getvalue()

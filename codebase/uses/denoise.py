@@ -14,9 +14,9 @@ from codebase.evaluation.codes import redrawn
 from codebase.evaluation.numbers import Number
 from codebase.models.autoencoders import DenoisingAutoencoder
 from codebase.models.noise import Noise
+from codebase.sides import side_of
 from codebase.uses.subject import Found, Subject
 
-SIDE = 28
 SIZES = 3, 5  # of the filters' windows
 SHOWN = 20
 
@@ -53,7 +53,8 @@ def _noise(subject, args):
 
 def filtered(noisy: torch.Tensor) -> dict[str, torch.Tensor]:
     """{filter: (N, D)}, scipy's median and Wiener filters, each image for itself."""
-    images = noisy.view(-1, SIDE, SIDE).double().numpy()
+    side = side_of(noisy.shape[1])
+    images = noisy.view(-1, side, side).double().numpy()
     found = {}
     for size in SIZES:
         found[f"median {size} × {size}"] = median_filter(images, size=(1, size, size))

@@ -62,18 +62,19 @@ def joint(net: nn.Sequential, a: torch.Tensor, *others: torch.Tensor | None) -> 
 
 
 class Encoder(nn.Module):
-    """q(z|x) or q(z|x, y): images (…, 784) and one-hot labels (…, y_dim) → m, v (…, z_dim)."""
+    """q(z|x) or q(z|x, y): images (…, x_dim) and one-hot labels (…, y_dim) → m, v (…, z_dim)."""
 
-    def __init__(self, z_dim: int, y_dim: int = 0) -> None:
+    def __init__(self, z_dim: int, y_dim: int = 0, *, x_dim: int = X_DIM) -> None:
         super().__init__()
         check_size("z_dim", z_dim)
-        self.y_dim = y_dim
-        self.net = mlp(X_DIM + y_dim, 2 * z_dim, nn.ELU)
+        check_size("x_dim", x_dim)
+        self.x_dim, self.y_dim = x_dim, y_dim
+        self.net = mlp(x_dim + y_dim, 2 * z_dim, nn.ELU)
 
     def forward(
         self, x: torch.Tensor, y: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        check("x", x, X_DIM)
+        check("x", x, self.x_dim)
         if y is not None or self.y_dim:
             check("y", y, self.y_dim)
         return ut.gaussian_parameters(joint(self.net, x, y))
@@ -82,13 +83,14 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p(x|z) or p(x|z, y): latents (…, z_dim) and one-hot labels (…, y_dim) → logits (…, 784)."""
+    """p(x|z) or p(x|z, y): latents (…, z_dim) and one-hot labels (…, y_dim) → logits (…, x_dim)."""
 
-    def __init__(self, z_dim: int, y_dim: int = 0) -> None:
+    def __init__(self, z_dim: int, y_dim: int = 0, *, x_dim: int = X_DIM) -> None:
         super().__init__()
         check_size("z_dim", z_dim)
+        check_size("x_dim", x_dim)
         self.z_dim, self.y_dim = z_dim, y_dim
-        self.net = mlp(z_dim + y_dim, X_DIM, nn.ELU)
+        self.net = mlp(z_dim + y_dim, x_dim, nn.ELU)
 
     def forward(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
         check("z", z, self.z_dim)
@@ -100,15 +102,17 @@ class Decoder(nn.Module):
 
 
 class Classifier(nn.Module):
-    """q(y|x): images (…, 784) → logits (…, y_dim)."""
+    """q(y|x): images (…, x_dim) → logits (…, y_dim)."""
 
-    def __init__(self, y_dim: int) -> None:
+    def __init__(self, y_dim: int, *, x_dim: int = X_DIM) -> None:
         super().__init__()
         check_size("y_dim", y_dim)
-        self.net = mlp(X_DIM, y_dim, nn.ReLU)
+        check_size("x_dim", x_dim)
+        self.x_dim = x_dim
+        self.net = mlp(x_dim, y_dim, nn.ReLU)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        check("x", x, X_DIM)
+        check("x", x, self.x_dim)
         return joint(self.net, x)
 
     classify = forward
