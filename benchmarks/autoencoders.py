@@ -48,7 +48,13 @@ def commands(iter_max=None):
     """Lines of a shell: trainings, then uses of what they leave."""
     length = f" --iter_max {iter_max}" if iter_max else ""
     train = f"--runs {SEEDS} --threads 1{length}"
-    lines = [f"{name} --z {z} {train}" for name in BOTTLENECKS for z in SIZES]
+    # A training that is cut short has its layers' own cut short too.
+    stacked = f"stacked-ae --pretrain {iter_max // 10}" if iter_max else "stacked-ae"
+
+    def cut(words):
+        return words.replace("stacked-ae", stacked)
+
+    lines = [cut(f"{name} --z {z} {train}") for name in BOTTLENECKS for z in SIZES]
     lines += [f"{name} {train}" for name in (*LARGE, "vae --z 10")]
     denoisers = [f"denoising-ae --z 32 --noise {k} --rate {RATES[k]}" for k in NOISES]
     lines += [f"{name} {train}" for name in denoisers]
@@ -65,7 +71,7 @@ def commands(iter_max=None):
             ("denoise", (*denoisers, "ae --z 32", "vae --z 10")),
         ):
             for name in names:
-                lines.append(f"python run.py use {what} {_run_name(name, seed)} --threads 1")
+                lines.append(f"python run.py use {what} {_run_name(cut(name), seed)} --threads 1")
     return lines
 
 
