@@ -79,6 +79,8 @@ TYPES = {
     "uint16": lambda x: x.astype(np.uint16),
     "k/255, float32": lambda x: x.astype(np.float32) / 255,
     "k/255, float64": lambda x: x / 255,
+    "k/255, float16": lambda x: (x / 255).astype(np.float16),
+    "k/255, long": lambda x: x.astype(np.longdouble) / 255,
     "k times 1/255": lambda x: x.astype(np.float32) * np.float32(1 / 255),
     "column by column": np.asfortranarray,
 }

@@ -196,6 +196,8 @@ def _pixels(arrays, name):
     joined = joined.astype(joined.dtype.newbyteorder("="), copy=False)
     if joined.dtype.kind == "u" and joined.dtype.itemsize > 1:
         joined = joined.clip(max=np.iinfo(np.int32).max).astype(np.int64)
+    if joined.dtype.kind == "f" and joined.dtype.itemsize > 8:
+        joined = joined.astype(np.float64)
     x = checks.pixels(np.ascontiguousarray(joined), name)
     if x.is_floating_point():
         levels = (x * 255).round()
