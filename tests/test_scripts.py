@@ -1,6 +1,7 @@
 """The command line, in real processes, as a stranger uses it."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -91,11 +92,11 @@ def test_help_is_quick_and_needs_no_torch(script):
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
     seconds = []
     for _ in range(3):
-        since = time.perf_counter()
+        since = sum(os.times()[2:4])  # of the processor, in processes that have ended
         out = subprocess.run(
             [sys.executable, script, "--help"], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout
-        seconds.append(time.perf_counter() - since)
+        seconds.append(sum(os.times()[2:4]) - since)
     assert min(seconds) < 0.5
     usual = ["--threads", "--run", "--dataset", "default: 97"]
     for flag in [OTHERS[script]] if script in OTHERS else usual:
