@@ -14,7 +14,7 @@ FLAGS = "--dataset", "digits", "--iter_max", 20, "--iter_save", 10, "--iter_eval
 STEPS = [4, 8, 10, 12, 16, 20]
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("script", "more", "tags"),
     [

@@ -200,6 +200,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(
     ("module", "model", "samples"), [("vae", "VAE", 3000), ("gmvae", "GMVAE", 1000)]

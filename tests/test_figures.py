@@ -380,6 +380,7 @@ def test_mistakes_are_clear_sentences(here):
             book.open_study(run)
 
 
+@pytest.mark.slow
 def test_the_command_line(run, tmp_path):
     """Figures at the end of a training, then of two finished runs and what compares them."""
     flags = "--dataset", "digits", "--iter_max", 2

@@ -92,6 +92,7 @@ def test_a_full_covariance_closes_the_gap_of_a_linear_model():
         assert found[name].value == pytest.approx(0, abs=0.06)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", [DiagonalGaussian, FullGaussian])
 def test_the_best_gaussian_is_the_true_posterior_as_far_as_its_kind_goes(kind):
     model, x = Linear(kind), images(4)

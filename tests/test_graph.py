@@ -97,6 +97,7 @@ def trace(step, plain, n):
     return [*(t for row in rows for t in row), *plain.model.parameters()]
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_replays_compute_what_plain_steps_do(kind, digits):
     plain, wrapped, device = stepping(kind, digits), stepping(kind, digits), StandIn()

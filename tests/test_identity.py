@@ -66,6 +66,7 @@ def test_a_record_says_whose_it_is(finished):
     assert record["identity"]["data_sha256"] == record["data"]["sha256"]
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_another_run_is_not_believed(finished):
     command("vae", "--train", 0, "--runs", 1)
     path = finished / "evaluation-00002" / "results.json"

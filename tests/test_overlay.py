@@ -84,7 +84,7 @@ def test_any_module_may_be_imported_first(call, modules):
     call(FIRST, *modules)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["run_vae.py", "run_gmvae.py", "run_ssvae.py"])
 def test_it_is_trained_evaluated_and_drawn(children, tmp_path, script):
     def said(script, *flags):

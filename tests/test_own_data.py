@@ -239,6 +239,7 @@ def test_classes_that_are_missing_break_nothing(own, labels, model, here, capsys
     assert "WARNING: no " not in out
 
 
+@pytest.mark.slow
 def test_figures_and_page_of_data_without_a_class_are_drawn(own, here, capsys):
     """Those that need every class are left out, none ends in an IndexError."""
     flags = own(range(9))

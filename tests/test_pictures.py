@@ -79,6 +79,7 @@ def test_a_record_stands_before_anything_is_drawn(here, monkeypatch):
     assert json.loads(path.read_text())["numbers"]["subset"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, as nursery.py does")
 def test_a_foreign_backend_in_the_environment_costs_no_number(fresh, tmp_path, monkeypatch):
     """As a process inherits it that is started from a notebook's kernel."""

@@ -27,6 +27,7 @@ MODELS = {
 }
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", MODELS)
 def test_a_script_and_the_contract_s_train_leave_the_same_weights(name, here, digits):
     main(name, words=FLAGS)

@@ -100,6 +100,7 @@ def stopped(run, model):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_stopped_one_goes_on_and_says_what_is_left(here, capsys, monkeypatch):
     words = ["ladder-vae", *QUICK, "--iter_max", "6"]
     with monkeypatch.context() as patch:

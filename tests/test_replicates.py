@@ -28,7 +28,7 @@ def table(out):
     return out[out.index("subset, run") :]
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_each_run_is_what_it_would_be_alone(script, nursery, tmp_path):
     """Two after the other in one process against two processes, bit by bit."""
@@ -47,6 +47,7 @@ def test_each_run_is_what_it_would_be_alone(script, nursery, tmp_path):
         assert flags == json.loads(other.read_text())["flags"]
 
 
+@pytest.mark.slow
 def test_the_table_has_what_the_records_say(nursery, tmp_path):
     done = nursery.run(VAE, *FLAGS, "--runs", 3, cwd=tmp_path)
     assert done.status == 0, done.err

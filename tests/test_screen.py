@@ -51,7 +51,7 @@ def test_what_cannot_be_written_is_left_unsaid(monkeypatch):
             print("none")
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("where", ["2>&1 | head -n 1", ">&- 2>&- <&-", "2>&1 | (exec <&-)"])
 def test_a_run_outlasts_its_readers(where, run, tmp_path):
@@ -69,6 +69,7 @@ def test_a_run_outlasts_its_readers(where, run, tmp_path):
     assert json.loads(results.read_text(encoding="utf-8"))["training"]["iterations"] == 100
 
 
+@pytest.mark.few(1)
 @POSIX
 @pytest.mark.parametrize("script", ["benchmarks/speed.py --seconds 0", "run_figures.py no-such"])
 def test_other_scripts_end_as_ever_with_nobody_to_tell(script, tmp_path):

@@ -80,6 +80,7 @@ def same_noise(monkeypatch):
     monkeypatch.setattr(torch, "randn_like", lambda t: torch.full_like(t, 0.7))
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_noise):
     """From one and the same minibatch and noise: the same terms, moments and weights."""

@@ -139,6 +139,7 @@ def test_a_kill_at_any_boundary_leaves_the_old_file_or_the_new_one(nursery, tmp_
     assert set(found) == {"old", "new"}
 
 
+@pytest.mark.slow
 def test_what_a_killed_write_left_behind_is_swept_away(nursery, tmp_path):
     script = "run_vae.py"
     process = nursery.start(script, *SCRIPTS[script], cwd=tmp_path)

@@ -60,6 +60,7 @@ def slope(held, warm):
     return np.polyfit(steps, [held[step] for step in steps], 1)[0] * 10_000
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(here):
     assert slope(soak(4_000, every=200), warm=2_000) < 1
 

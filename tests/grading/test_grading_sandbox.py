@@ -63,6 +63,7 @@ def test_what_a_busy_machine_keeps_from_running_is_not_counted(misbehave, monkey
     assert notes(verdict) == {"timed_out"}
 
 
+@pytest.mark.slow
 def test_items_that_use_a_hanging_function_are_judged_with_a_stand_in(misbehave):
     verdict = misbehave("while True: pass", seconds=8.0, only=("sample_gaussian", "VAE"))
     assert verdict.earned("1.1") == 0

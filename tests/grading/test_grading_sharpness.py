@@ -51,7 +51,7 @@ def judged(grade, solutions):
 # How z is drawn
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @each(WRONG_DRAWS)
 def test_a_wrong_draw_within_a_bound_loses_points(judged, variant):
     assert lost(judged(variant))
@@ -158,6 +158,7 @@ SIZED = {
 }  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("name", SIZED)
 def test_one_size_of_a_minibatch_is_one_mistake(judged, name):
     """It costs the check of that name; the rest is judged with minibatches of that size."""

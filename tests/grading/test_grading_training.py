@@ -75,6 +75,7 @@ def test_a_training_without_end_is_ended(lines, solutions, monkeypatch):
     assert said[2:] == ["- 1.3: no terminó en 6 s"]
 
 
+@pytest.mark.slow
 def test_a_printed_or_written_result_is_none(lines, solutions):
     """The numbers are of the weights: a training that does nothing but claim is found out."""
     claim = (
@@ -117,6 +118,7 @@ def test_networks_of_its_own_are_not_compared(lines, solutions):
     assert said[2].startswith("- 1.3: ")
 
 
+@pytest.mark.slow
 def test_what_was_stood_in_for_in_judging_is_in_training_too(lines, solutions):
     """A sample_gaussian that is still a gap has cost its points; the VAE trains all the same."""
     gap = "\n\ndef sample_gaussian(m, v):\n    raise NotImplementedError\n"
