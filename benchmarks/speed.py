@@ -36,7 +36,7 @@ def arguments():
     add("--models", nargs="+", choices=MODELS, default=MODELS, help="default: all")
     add("--json", type=Path, metavar="FILE", help="writes everything here too")
     add("--profile", action="store_true", help="also where the time of a step goes")
-    add("--compile", action="store_true", help="also the project's step compiled, in fp32")
+    add("--compile", action="store_true", help="also the project's step compiled")
     add("--busy", action="store_true", help="also the VAE beside another busy process")
     add("--growth", action="store_true", help="also cost by iterations, batch size and k")
     add("--whole", action="store_true", help="also the time of all of run_vae.py at its defaults")

@@ -168,7 +168,7 @@ def test_which_likelihoods_are_of_grey_pixels():
     """As the models that have them say."""
     for part in AXES["likelihood"]:
         model = CATALOGUE["vae"].build({"likelihood": part.name}, "run")
-        assert (model.abilities.pixels != "binary") == (part.name in comparison.GREY_PIXELS)
+        assert (model.abilities.pixels != "binary") == (part.name in evidence.GREY_PIXELS)
 
 
 def test_what_a_model_has_not_is_empty_and_what_bounds_nothing_stands_apart(here):

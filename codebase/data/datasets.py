@@ -149,11 +149,16 @@ def _idx(name, files):
     return dataset
 
 
+def no_labels(x: torch.Tensor) -> torch.Tensor:
+    """What stands in the place of labels (N,) that are not known."""
+    return torch.zeros(len(x), dtype=torch.int64)
+
+
 def _fixed(data_dir):
     """MNIST's bits as the literature has fixed them, without labels."""
     train_x, test_x = fixed.tensors(data_dir)
-    train_y, test_y = (torch.zeros(len(x), dtype=torch.int64) for x in (train_x, test_x))
-    return Dataset("fixed-mnist", train_x, train_y, test_x, test_y, labelled=False)
+    tensors = train_x, no_labels(train_x), test_x, no_labels(test_x)
+    return Dataset("fixed-mnist", *tensors, labelled=False)
 
 
 def _custom(data_dir):
@@ -172,7 +177,7 @@ def _custom(data_dir):
         raise UserError(f"{files[lone]} is there, {other} is not: bring both, or neither.")
     for images, labels in ((train_x, train_y), (test_x, test_y)):
         n = len(tensors[images])
-        if len(tensors.setdefault(labels, torch.zeros(n, dtype=torch.int64))) != n:
+        if len(tensors.setdefault(labels, no_labels(tensors[images]))) != n:
             raise UserError(
                 f"{files[labels]} holds {len(tensors[labels]):,} labels for the {n:,} images of "
                 f"{files[images]}."

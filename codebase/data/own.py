@@ -11,7 +11,7 @@ import torch
 
 from codebase.data import checks, images, known
 from codebase.data.batches import CLASSES
-from codebase.data.datasets import OWN, SUBSET, Dataset
+from codebase.data.datasets import OWN, SUBSET, Dataset, no_labels
 from codebase.errors import UserError
 
 SIDES = 4, 64  # pixels, the least and the most
@@ -33,7 +33,6 @@ BROKEN = (
     EOFError,
     KeyError,
     RuntimeError,
-    NotImplementedError,
     MemoryError,
     zlib.error,
     zipfile.BadZipFile,
@@ -63,8 +62,11 @@ def load(path: str | Path) -> Dataset:
             f"{path} holds {len(test_x)} test images, expected at least {SUBSET}: so many the "
             "bounds are measured on."
         )
-    tensors = train_x, _or_zeros(train_y, train_x), test_x, _or_zeros(test_y, test_x)
-    dataset = Dataset(_named(path), *tensors, labelled=train_y is not None, path=str(path))
+    labelled = train_y is not None
+    if not labelled:
+        train_y, test_y = no_labels(train_x), no_labels(test_x)
+    tensors = train_x, train_y, test_x, test_y
+    dataset = Dataset(_named(path), *tensors, labelled=labelled, path=str(path))
     if dataset.sha256() == known.MNIST and train_x.shape[1] == 784:
         return replace(dataset, name="mnist")
     return dataset
@@ -74,10 +76,6 @@ def _named(path):
     """The path's last part, without what would not do in a run's name."""
     stem = path.stem if path.suffix == ".npz" else path.name
     return OWN + (re.sub(r"[^\w.-]+|_+", "-", stem, flags=re.ASCII).strip("-.")[:40] or "images")
-
-
-def _or_zeros(y, x):
-    return torch.zeros(len(x), dtype=torch.int64) if y is None else y
 
 
 def _split(whole, path):

@@ -103,10 +103,8 @@ def digits(
 def captioned(ax: Axes, images: torch.Tensor, columns: int, captions: Sequence[str]) -> None:
     """Draws images (N, D) in rows of `columns`, each with two lines of text below."""
     rows = -(-len(images) // columns)
-    corners, side = (
-        digits(ax, images, columns, gaps=range(rows), space=0.6),
-        side_of(images.shape[-1]),
-    )
+    corners = digits(ax, images, columns, gaps=range(rows), space=0.6)
+    side = side_of(images.shape[-1])
     below = side + side / 28
     for (x, y), text in zip(corners, captions, strict=True):
         ax.text(x + side / 2, y + below, text, ha="center", va="top", fontsize=6, linespacing=1)

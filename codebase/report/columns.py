@@ -8,6 +8,9 @@ from codebase.report.evidence import Group
 
 IWAE = ("numbers", "test", "iwae-5000"), ("numbers", "test", "iwae-500")  # the best there is
 
+QUALITY = "uses", "quality"
+FID = (*QUALITY, "numbers", "samples", "FID")
+
 Cell = Callable[[Group], str | None]  # None: missing
 Column = tuple[str, Cell]
 Found = tuple[Number, int] | None
@@ -82,7 +85,7 @@ def codes() -> list[Column]:
 
 
 def _fid() -> Column:
-    return "FID", shown(("uses", "quality", "numbers", "samples", "FID"))
+    return "FID", shown(FID)
 
 
 def samples_alone() -> list[Column]:
@@ -106,6 +109,16 @@ def completion() -> list[Column]:
     return [(name, shown(("numbers", "test", name))) for name in names]
 
 
+def iterations(group: Group) -> str:
+    """The cell with how long its runs were trained for."""
+    return f"{group.iterations:,}"
+
+
+def runs(group: Group) -> str | None:
+    """The cell with how many they are."""
+    return f"{len(group.runs)}" if group.runs else None
+
+
 def cost(steps: Mapping[str, float]) -> list[Column]:
     """Iterations, seconds of training, a step's time over the VAE's, and how many runs.
 
@@ -123,10 +136,10 @@ def cost(steps: Mapping[str, float]) -> list[Column]:
         return f"{steps[group.name]:.2f}" if group.name in steps else None
 
     return [
-        ("iterations", lambda group: f"{group.iterations:,}"),
+        ("iterations", iterations),
         ("s", seconds),
         ("step", step),
-        ("runs", lambda group: f"{len(group.runs)}" if group.runs else None),
+        ("runs", runs),
     ]
 
 

@@ -1,6 +1,5 @@
 """One page of evidence: every model of the catalogue beside the others, from results/."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +24,6 @@ MARKS = """th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
 """
 STEP_COST = Path("family") / "cost.json"
-GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 DISENTANGLED = "vae", "capacity", "tc", "dip", "factor", "joint"  # shown, run or not
 SCORES = "MIG", "DCI disentanglement", "DCI completeness", "SAP", "FactorVAE"
 
@@ -66,7 +64,7 @@ def page(results: Path) -> str:
     parts = [INTRODUCTION]
     for title, words, belongs, columns in (
         ("Binary pixels", BINARY, _binary, [*nats(), *codes(), *cost(steps)]),
-        ("Grey pixels", GREY, _grey, [*nats(), *codes(), *cost(steps)]),
+        ("Grey pixels", GREY, lambda group: group.grey, [*nats(), *codes(), *cost(steps)]),
         ("Samples alone", SAMPLES, _of("adversarial"), [*samples_alone(), *cost(steps)]),
         ("Completion", COMPLETION, _of("completion"), [*completion(), *cost(steps)]),
         ("Autoencoders", AUTOENCODERS, _of("reconstruction"), [*errors(), *cost(steps)]),
@@ -87,14 +85,7 @@ def _of(task):
 
 def _binary(group):
     apart = "completion", "reconstruction", "adversarial"
-    return group.entry.task not in apart and not _grey(group)
-
-
-def _grey(group):
-    """Whether its pixels are not binary: by its parts, or by what a run was given."""
-    usual = (group.entry.parts or {}).get("likelihood", "bernoulli")
-    given = re.search(r"--likelihood (\S+)", group.settings)
-    return (given[1] if given else usual) in GREY_PIXELS
+    return group.entry.task not in apart and not group.grey
 
 
 def _disentanglement(found):

@@ -1,6 +1,7 @@
 """Records of finished runs under results/, by what they are runs of; and how one gets there."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from codebase.runs.flags import DATA, TRAINING
 KEPT = "run", "model", "flags", "data", "device", "versions", "finished", "training", "numbers"
 MORE = "active_units", "zero_share", "unit"
 OVER, USES, ADDED = "over_vae", "uses", "comparison"
+GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 APART = "iter_max", "seed", "precision"  # of the flags, said in other columns or only where odd
 
 
@@ -40,6 +42,13 @@ class Group:
     iterations: int
     data: str
     runs: Mapping[int, dict[str, Any]]
+
+    @property
+    def grey(self) -> bool:
+        """Whether its pixels are not binary: by its parts, or by what a run was given."""
+        usual = (self.entry.parts or {}).get("likelihood", "bernoulli")
+        given = re.search(r"--likelihood (\S+)", self.settings)
+        return (given[1] if given else usual) in GREY_PIXELS
 
     def number(self, *path: str) -> tuple[Number, int] | None:
         """A number of the records at {a: {b: …}}, {"value", "se"} or [value, se] or plain.

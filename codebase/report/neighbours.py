@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codebase.files import disk, records
-from codebase.report.columns import Cell, Column, shown
+from codebase.report.columns import FID, QUALITY, Cell, Column, iterations, runs, shown
 from codebase.report.evidence import Group, groups
 from codebase.report.page import MISSING, table
 
@@ -23,7 +23,6 @@ KINDS = {
     "diffusion": "noise taken away, of pixels",
     "latent-diffusion": "noise taken away, of a VAE's codes",
 }
-QUALITY = "uses", "quality"
 BOUND = ("numbers", "test", "iwae-500"), ("numbers", "test", "nelbo"), ("numbers", "test", "nll")
 
 
@@ -96,10 +95,7 @@ def _chosen(found: Sequence[Group]) -> list[tuple[str, Group]]:
     family = [
         g
         for g in mnist
-        if g.entry.task == "likelihood"
-        and g.name != "vae"
-        and _all_binary(g)
-        and g.number(*BOUND[0])
+        if g.entry.task == "likelihood" and g.name != "vae" and not g.grey and g.number(*BOUND[0])
     ]
     chosen = []
     for name, kind in KINDS.items():
@@ -109,10 +105,6 @@ def _chosen(found: Sequence[Group]) -> list[tuple[str, Group]]:
         if own:
             chosen.append((kind, min(own, key=_order)))
     return chosen
-
-
-def _all_binary(group):
-    return (group.entry.parts or {}).get("likelihood", "bernoulli") == "bernoulli"
 
 
 def _order(group):
@@ -147,7 +139,6 @@ def _seconds(*path: str) -> Cell:
     return cell
 
 
-FID = (*QUALITY, "numbers", "samples", "FID")
 FLOOR = (*QUALITY, "numbers", "training images: the floor", "FID")
 COLUMNS: list[Column] = [
     ("nats", _none(shown(*BOUND))),
@@ -155,10 +146,10 @@ COLUMNS: list[Column] = [
     ("FID", shown(FID)),
     ("floor", shown(FLOOR)),
     ("class entropy", shown((*QUALITY, "numbers", "samples", "class entropy"))),
-    ("iterations", lambda group: f"{group.iterations:,}"),
+    ("iterations", iterations),
     ("s to train", _seconds("training", "seconds")),
     ("s for 1,000 samples", _seconds(*QUALITY, "seconds_for_1000_samples")),
-    ("runs", lambda group: f"{len(group.runs)}" if group.runs else None),
+    ("runs", runs),
 ]
 
 INTRODUCTION = f"""# The VAE and its neighbours
