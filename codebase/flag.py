@@ -104,6 +104,13 @@ def switch(text: str) -> int:
     return number(int, 0, 1)(text)
 
 
+def auto_or_switch(text: str) -> str | int:
+    """An argparse type: auto, 0 or 1."""
+    if text in ("auto", "0", "1"):
+        return text if text == "auto" else int(text)
+    raise argparse.ArgumentTypeError(f"expected auto, 0 or 1, got {text!r}")
+
+
 def weight(value: float) -> str:
     """A weight as the contract writes it in names, 001; one that is not whole as it is, 0.5."""
     return f"{int(value):03d}" if value == int(value) else str(value)

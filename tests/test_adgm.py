@@ -84,7 +84,7 @@ def log_evidence(model, x):
     return torch.stack(each).logsumexp(0) - math.log(Y)
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("cls", [ADGM, SDGM, M1M2])
 def test_bounds_bound_the_likelihood_and_reach_it(cls):
     model, x, n = built(cls, z_dim=1, a_dim=1), images(2), 400

@@ -47,7 +47,7 @@ def same(a, b):
     return len(a) == len(b) and all(map(torch.equal, a, b))
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_replays_have_the_bits_of_plain_steps(kind, digits, capsys):
     expected, found, step = both(digits, kind=kind)

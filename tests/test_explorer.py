@@ -588,6 +588,7 @@ def test_few_and_many_dimensions(browser, tmp_path, digits, z):
 # The script
 
 
+@pytest.mark.slow
 def test_from_the_command_line(run, tmp_path):
     trained = run("run_vae.py", "--iter_max", 2, "--iter_save", 1, "--dataset", "digits", "--z", 2)
     assert trained.returncode == 0, trained.stderr

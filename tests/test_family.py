@@ -69,7 +69,7 @@ def name_of(row):
     return "-".join(name for axis, name in row.items() if name != AXES[axis][0].name) or "vae"
 
 
-@pytest.mark.few(32)
+@pytest.mark.few(12)
 @pytest.mark.parametrize("parts", covering(), ids=name_of)
 def test_any_two_parts_train_together(parts, digits):
     model = built(parts)

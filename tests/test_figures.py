@@ -107,7 +107,7 @@ def test_every_figure_has_a_caption():
         assert sentence.endswith(".")
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_what_applies_is_drawn_whole(kind, digits, here):
     """Every figure of a model on the screen: complete, of the stated size, in readable type."""
@@ -189,6 +189,7 @@ def test_runs_that_were_not_trained_alike_are_not_compared_in_silence(trainings,
         assert [row.get("iterations") for row in rows] == [t.get("iterations") for t in trainings]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vae", "vae-plane"])
 def test_a_map_has_a_legend_and_no_names_that_cover_each_other(kind, digits):
     """Of an untrained model, whose digits all lie on one heap."""

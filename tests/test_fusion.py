@@ -1,6 +1,8 @@
 """Steps whose replay is compiled: the same to rounding, the same bits every time."""
 
 import shutil
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from test_capture import states
 from test_graph import built, stepping, stream_of, trace
 from torch.utils._pytree import tree_leaves
 
+from codebase.catalogue import CATALOGUE
 from codebase.engine.fusion import fused
 from codebase.engine.graph import CapturedStep, captured
 from codebase.engine.passes import simplified
@@ -15,6 +18,8 @@ from codebase.engine.program import compiled
 from codebase.engine.recording import recorded
 from codebase.engine.replay import _alike
 from codebase.engine.step import Step
+from codebase.runs.flags import parser_of
+from codebase.runs.settings import settings_of
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 
@@ -47,6 +52,7 @@ def test_compiled_steps_are_the_plain_ones_to_rounding(digits, cache, capsys):
     assert not capsys.readouterr().out
 
 
+@pytest.mark.slow
 @needs_a_compiler
 def test_the_longest_stretch_becomes_one_call(cache):
     """Before and behind it stands what draws from a generator of its own, or what lasts."""
@@ -111,6 +117,38 @@ def test_a_wrong_number_is_not_rounding():
     assert not _alike(a, torch.tensor([1.0, float("nan"), 0.0]))
     assert not _alike(torch.tensor([1, 2]), torch.tensor([1, 3]))
     assert not _alike(None, a)
+
+
+@pytest.mark.parametrize(
+    ("flags", "cxx", "comes_to"),
+    [
+        (["--iter_max", "10000"], sys.executable, 1),
+        (["--iter_max", "9999"], sys.executable, 0),
+        (["--iter_max", "10000"], "no-such-compiler", 0),
+        (["--iter_max", "10000", "--graph", "0"], sys.executable, 0),
+        (["--compile", "1"], sys.executable, 1),
+        (["--compile", "0", "--iter_max", "10000"], sys.executable, 0),
+    ],
+)
+def test_auto_asks_the_machine_and_the_command_never_the_clock(flags, cxx, comes_to, monkeypatch):
+    monkeypatch.setenv("CXX", cxx)  # anything that is there
+    entry = CATALOGUE["vae"]
+    parser = parser_of(entry)
+    words = ["--dataset", "digits", "--device", "cpu", "--compile", "auto", *flags]
+    settings = settings_of(entry, parser, parser.parse_args(words))
+    assert settings.compile == settings.identity["compile"] == comes_to
+    assert settings.name.endswith("_compile=1_data=digits") == bool(comes_to)
+
+
+def test_rounding_takes_no_run_away_from_the_reference(monkeypatch):
+    monkeypatch.setenv("CXX", sys.executable)
+    entry = CATALOGUE["vae"]
+    parser = parser_of(entry)
+    for words, problem in (["--compile", "1"], "vae"), (["--beta", "2"], ""):
+        args = parser.parse_args(["--dataset", "digits", *words])
+        settings = settings_of(entry, parser, args)
+        on_mnist = replace(settings, dataset=replace(settings.dataset, name="mnist"))
+        assert on_mnist.problem == problem
 
 
 REFUSED = [

@@ -135,6 +135,7 @@ def quiet(**kwargs):
     return tqdm(**kwargs, disable=True)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("kind", ["gmvae", "ssvae, many labels"])
 def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits, monkeypatch):
     def fit(model, iter_max, **options):

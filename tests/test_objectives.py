@@ -561,7 +561,7 @@ def test_each_player_moves_its_own_parameters():
 # Stacked
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["elbo", "miwae", "dreg", "stl", "infovae", "swae", "tc", "dip"])
 def test_batched_models_have_the_mean_gradient_that_they_have_alone(name):
     """Under vmap a trick that is left out in silence would give another."""

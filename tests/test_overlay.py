@@ -105,7 +105,7 @@ def test_it_is_trained_evaluated_and_drawn(children, tmp_path, script):
     assert (run / "explore.html").exists()
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 def test_evaluation_in_the_starter_s_words(call):
     call(
         "import torch\n"

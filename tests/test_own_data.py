@@ -228,6 +228,7 @@ def own(here, monkeypatch):
     return flags
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(("labels", "model"), [(range(9), "vae"), ((0, 1), "ssvae"), ([3], "vae")])
 def test_classes_that_are_missing_break_nothing(own, labels, model, here, capsys):
     """To the end, pictures and all."""

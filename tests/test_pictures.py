@@ -54,6 +54,7 @@ def test_a_picture_that_fails_is_a_warning_after_the_numbers(fault, here, monkey
     assert not list(folder.glob(".*"))
 
 
+@pytest.mark.slow
 def test_what_was_not_drawn_is_drawn_by_the_command_that_is_named(here, monkeypatch, capsys):
     with monkeypatch.context() as patched:
         patched.setattr(grids, "atomic", full)

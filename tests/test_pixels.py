@@ -232,6 +232,7 @@ def test_a_level_s_mass_is_bounded_by_its_density():
         assert bound == pytest.approx(mass, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_grey_runs_say_what_their_numbers_are_in(here, capsys):
     flags = ["--dataset", "digits", "--threads", "1", "--iter_max", "3", "--z", "3"]
     for name in ("gaussian", "logistic"):

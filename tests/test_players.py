@@ -102,6 +102,7 @@ def test_a_step_of_one_leaves_the_other_where_it_was():
         own.step.optimizers[still].param_groups[0]["lr"] = 1e-2
 
 
+@pytest.mark.slow
 def test_the_game_ends_near_the_data():
     own = session()
     done = loop(own, quiet, 1_000)

@@ -80,6 +80,7 @@ def test_help_has_its_defaults(capsys):
     assert PRESETS["ladder-vae"].line in text
 
 
+@pytest.mark.slow
 def test_it_is_the_model_with_those_flags_and_says_its_time_first(here, capsys):
     command.named(["ladder-stl", *QUICK, "--iter_max", "4"])
     out = capsys.readouterr().out

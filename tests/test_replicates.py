@@ -119,6 +119,7 @@ def torchrun(*flags, cwd):
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_two_ranks_do_what_one_process_does(nursery, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     for cwd in (one, two):

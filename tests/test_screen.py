@@ -79,6 +79,7 @@ def test_other_scripts_end_as_ever_with_nobody_to_tell(script, tmp_path):
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_short_lines(fresh):
     done = fresh("run_vae.py", *SHORT)
     assert done.returncode == 0, done.stderr

@@ -39,6 +39,7 @@ def test_every_script_is_tried_here():
     assert {p.name for p in ROOT.glob("run_*.py")} == set(SCRIPTS) | set(OTHERS)
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_two_iterations_on_digits(script, run, tmp_path):
     """Everything a run leaves behind is there, and says that its data are digits."""

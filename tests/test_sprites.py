@@ -28,6 +28,7 @@ def shown(made, grid, **wanted):
     return np.flatnonzero(np.all([grid[:, names.index(k)] == v for k, v in wanted.items()], 0))
 
 
+@pytest.mark.slow
 def test_no_two_images_are_alike(made):
     assert len(made) == math.prod(sprites.FACTORS.values()) == 92_160
     rows = np.packbits(made.reshape(len(made), -1), axis=1)

@@ -109,6 +109,7 @@ def test_each_model_takes_the_step_it_would_take_alone(kind, digits, here, same_
                 assert ((p[k] - q).abs() > 3e-5).float().mean() < 0.001
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_bf16_rounds_as_alone(kind, digits, here, same_noise):
     """Distances of the first step's gradients from those in fp32."""
@@ -250,6 +251,7 @@ def test_a_loss_that_cannot_be_batched_is_refused_and_nothing_has_changed(digits
     assert done.step == 2
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_in_a_step_waits_for_the_device(kind, digits, here):
     step = step_of(trainings(kind, digits))
@@ -479,7 +481,7 @@ def test_a_graph_of_a_stack_computes_what_its_plain_steps_do(kind, precision, di
 # The command line
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_runs_are_trained_as_one(script, nursery, tmp_path):
     flags = [*SCRIPTS[script], "--iter_max", 60, "--runs", 3, "--stack", 1]
@@ -532,6 +534,7 @@ def test_one_run_that_is_refused_keeps_no_other_back(nursery, tmp_path):
     assert len(list(tmp_path.glob("checkpoints/*/results.json"))) == 2
 
 
+@pytest.mark.slow
 def test_alone_there_is_nothing_to_stack(nursery, tmp_path):
     done = nursery.run("run_vae.py", "--stack", 1, cwd=tmp_path)
     assert "give --runs too" in done.complaint()

@@ -68,6 +68,7 @@ def test_it_is_trained_measured_drawn_and_explored(name, here):
     assert (opened.folder / "explore.html").stat().st_size > 100_000
 
 
+@pytest.mark.few(1)
 @EVERY
 def test_its_record_is_what_it_gives_again(name, digits):
     opened = trained(name, "--iter_max", "5")
@@ -78,7 +79,7 @@ def test_its_record_is_what_it_gives_again(name, digits):
         assert again[term].value == pytest.approx(number["value"], rel=1e-6)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @EVERY
 def test_interrupted_it_ends_with_the_same_bits(name, here, monkeypatch):
     whole = trained(name, "--iter_max", "70").model.state_dict()

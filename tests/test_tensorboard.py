@@ -16,7 +16,7 @@ VAE, SSVAE, CLASSIFIER = (
     "model=ssvae_gw=001_cw=100_run=0001_data=digits",
     "model=ssvae_gw=000_cw=100_run=0000_data=digits",
 )
-FLAGS = "--dataset", "digits", "--iter_max", 100, "--iter_save", 50, "--threads", 1
+FLAGS = "--dataset", "digits", "--iter_max", 20, "--iter_save", 10, "--threads", 1
 
 
 class Server:
@@ -92,7 +92,7 @@ def test_scalars(server):
     assert bound | {"test/kl_z", "test/kl_y", "final_test/accuracy"} <= tags[SSVAE].keys()
     assert not [t for t in tags[CLASSIFIER] if t.startswith("gen/")]
     points = server("scalars/scalars", run=VAE, tag="test/nelbo")
-    assert [step for _, step, _ in points] == [50, 100]
+    assert [step for _, step, _ in points] == [10, 20]
     # A checkpoint's is the test subset's; that of all test images is another number.
     final = server("scalars/scalars", run=VAE, tag="final_subset/nelbo")
     assert points[-1][2] == pytest.approx(final[0][2], rel=1e-6)
@@ -103,7 +103,7 @@ def test_images(server):
     assert set(found[VAE]) == {"samples", "reconstructions"}
     assert set(found[SSVAE]) == {"class_conditional"}
     shown = server("images/images", run=VAE, tag="samples", sample=0)
-    assert [image["step"] for image in shown] == [50, 100]
+    assert [image["step"] for image in shown] == [10, 20]
     query = dict(urllib.parse.parse_qsl(shown[-1]["query"]))
     assert server.bytes("images/individualImage", **query)[:4] == b"\x89PNG"
 
@@ -113,7 +113,7 @@ def test_projector(server, tmp_path, run, z):
     assert set(server("projector/runs")) == {VAE, SSVAE}
     (embedding,) = server("projector/info", run=run)["embeddings"]
     name = embedding["tensorName"]
-    assert name == "posterior_mean:00100"
+    assert name == "posterior_mean:00020"
     rows = server.bytes("projector/tensor", run=run, name=name, num_rows=10_000)
     assert len(rows) == 450 * z * 4  # float32
     labels = server.bytes("projector/metadata", run=run, name=name, num_rows=10_000).split()

@@ -88,6 +88,7 @@ def test_one_seed_gives_one_set_of_weights(kind, here, digits):
     assert not same_weights(models[0], models[2])
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("kind", ["vae", "gmvae", "ssvae", "ssvae, many labels"])
 def test_an_interrupted_training_ends_with_the_same_bits(kind, here, digits):
     whole = built(kind)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from codebase import __version__
 from codebase.catalogue import Entry
 from codebase.errors import nearest
-from codebase.flag import NEUTRAL, RECORDED, Flag, data, folder, number, switch
+from codebase.flag import NEUTRAL, RECORDED, Flag, auto_or_switch, data, folder, number, switch
 
 
 def _neutral(*flags):
@@ -84,8 +84,9 @@ TRAINING = (
     Flag(
         "compile",
         "1: what is replayed on a CPU is compiled too, by a C++ compiler and in about a minute the "
-        "first time; its numbers differ from the others by rounding",
-        type=switch,
+        "first time; its numbers differ from the others by rounding; auto: where there is a "
+        "compiler and the training is long enough to repay it",
+        type=auto_or_switch,
         default=0,
     ),
 )

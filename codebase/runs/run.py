@@ -164,7 +164,7 @@ class Run:
             lr=self.settings.lr,
             precision=self.settings.precision,
             graph=bool(self.args.graph),
-            fuse=bool(self.args.compile),
+            fuse=bool(self.settings.compile),
             decay=self.args.ema,
             selection=self.selection,
             state_path=self.folder.state_path,

@@ -25,6 +25,8 @@ from codebase.runs.flags import Parser
 from codebase.runs.record import SHA256
 from codebase.sides import side_of, sized
 
+COMPILED_FROM = 10_000  # iterations; fewer do not repay the half minute that compiling takes
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -60,6 +62,17 @@ class Settings:
         return self.args.run if self.args.seed is None else self.args.seed
 
     @property
+    def compile(self) -> int:
+        """Whether the replayed step is compiled, 0 or 1: what the command and the machine say, and
+        never the clock, so that the same command gives the same bits.
+        """
+        args = self.args
+        if args.compile != "auto":
+            return args.compile
+        repaid = args.iter_max >= COMPILED_FROM and self.device.type == "cpu"
+        return int(repaid and args.graph and _compiler_is_there())
+
+    @property
     def lr(self) -> float | Schedule:
         """Adam's learning rate, or a schedule of it."""
         args = self.args
@@ -69,8 +82,9 @@ class Settings:
 
     @property
     def values(self) -> dict[str, Any]:
-        """{flag: value}, with the seed and precision that they come to."""
-        return vars(self.args) | {"seed": self.seed, "precision": self.precision}
+        """{flag: value}, with what the seed, --precision auto and --compile auto come to."""
+        own = {"seed": self.seed, "precision": self.precision, "compile": self.compile}
+        return vars(self.args) | own
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -117,7 +131,7 @@ class Settings:
     def bands(self) -> dict[str, Band] | None:
         """{number: (centre, half-width)} of the reference; None where none compares.
 
-        They hold at the default flags, whatever the precision.
+        They hold at the default flags, whatever rounding does: precision, and compiled or not.
         """
         return BANDS.get(self.problem)
 
@@ -125,7 +139,8 @@ class Settings:
     def problem(self) -> str:
         """The assignment's, by which its references are found; "" where none compares."""
         reference = self.entry.reference
-        apart = {k for k in self.changed if k != "precision" and f"{{{k}" not in reference}
+        rounding = "precision", "compile"
+        apart = {k for k in self.changed if k not in rounding and f"{{{k}" not in reference}
         return "" if apart else reference.format(**self.values)
 
     def of_run(self, i: int) -> "Settings":
@@ -206,13 +221,17 @@ def _dataset(args: Namespace) -> datasets.Dataset:
     return first or datasets.load(name, args.data_dir)
 
 
+def _compiler_is_there():
+    return shutil.which(os.environ.get("CXX", "g++")) is not None
+
+
 def check(args: Namespace) -> None:
     """Raises a UserError for flags that do not go together, or not with torchrun."""
     if args.schedule != "constant" and args.lr_end > args.lr:
         raise UserError(f"--lr_end {args.lr_end:g} is above --lr {args.lr:g}, where it begins.")
-    if args.compile and not args.graph:
+    if args.compile == 1 and not args.graph:
         raise UserError("--compile 1 compiles what is replayed, and --graph 0 replays nothing.")
-    if args.compile and shutil.which(os.environ.get("CXX", "g++")) is None:
+    if args.compile == 1 and not _compiler_is_there():
         raise UserError("--compile 1 needs a C++ compiler: g++, or what CXX names, is not there.")
     shared = ranks.world() > 1 and not ranks.launched_here()
     if args.runs is None:

@@ -119,6 +119,7 @@ def test_a_folder_taken_away_under_the_run_is_named(nursery, tmp_path, whole, ro
     assert outcome(tmp_path)["weights"] == whole["weights"]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("room", ["checkpoints", "logs"])
 def test_a_file_in_the_place_of_a_folder_is_named(nursery, tmp_path, room):
     (tmp_path / room).write_text("")

@@ -62,7 +62,7 @@ def finish(nursery, script, cwd, expected):
         assert found[part] == expected[part], part
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     script, nursery, undisturbed, tmp_path
@@ -95,6 +95,7 @@ def boundaries(nursery, tmp_path_factory, script):
     return int((cwd / "boundaries").read_text())
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_write_costs_nothing(nursery, undisturbed, tmp_path):
     expected, _ = undisturbed("run_vae.py")
     # Nine boundaries a file: the third one, resume.pt, is half written.

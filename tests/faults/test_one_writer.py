@@ -12,6 +12,7 @@ FLAGS = SCRIPTS[VAE]
 LONG = [*FLAGS, "--iter_max", 10**6]
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize("more", [[], ["--overwrite", 1]])
 def test_a_second_process_is_refused_with_the_first_one_s_pid_and_host(nursery, tmp_path, more):
     first = nursery.start(VAE, *LONG, cwd=tmp_path)
@@ -49,6 +50,7 @@ def test_of_two_starts_at_once_one_trains_ten_times(nursery, tmp_path_factory):
         assert race(nursery, tmp_path_factory.mktemp("race")) == [0, 2]
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_taken_over(nursery, tmp_path):
     first = nursery.start(VAE, *FLAGS, cwd=tmp_path)
     until(lambda: list(tmp_path.glob("checkpoints/*/owner.json")), first)

@@ -48,6 +48,7 @@ def said(verdict):
 # The package's name
 
 
+@pytest.mark.few(2)
 @pytest.mark.parametrize("name", ["submission", "src.submission", "src.codebase", "tp_2", ""])
 @pytest.mark.parametrize("folder", ["", pytest.param("entrega_ana/", marks=pytest.mark.slow)])
 def test_what_the_code_calls_itself_works_whatever_the_folder_is_called(
@@ -160,7 +161,7 @@ def test_a_gap_costs_its_own_item_alone(hand_in, solutions, name, starters, how,
             assert int(line) <= entries[place].count("\n") + 1
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["ours", "classic"])
 def test_a_broken_ssvae_costs_the_vae_nothing(grade, solutions, base):
     """Though this project's own, which stands in, has classes in common with this project's VAE."""
@@ -175,7 +176,7 @@ def test_a_broken_ssvae_costs_the_vae_nothing(grade, solutions, base):
 HELPER = "import torch\n\nHALF = 0.5\n\n\ndef scaled(v):\n    return torch.sqrt(v)\n"
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     ("place", "statement", "use"),
     [
@@ -350,6 +351,7 @@ GPU = {
 }  # fmt: skip
 
 
+@pytest.mark.few(1)
 @pytest.mark.parametrize(
     "how", [pytest.param(h, marks=[pytest.mark.slow] * (i % 3 > 0)) for i, h in enumerate(GPU)]
 )

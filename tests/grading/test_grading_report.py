@@ -178,6 +178,7 @@ def test_the_command_from_a_folder_of_zips(tmp_path, solutions):
     assert {p.name for p in (tmp_path / "grades").iterdir()} == {"ana.md", "beto.md", "grades.csv"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_all_at_once(tmp_path):
     """Neither the submissions that wait nor the one that hangs are waited for."""
     (tmp_path / "ana.zip").write_text("no zip")  # is refused first, and that is told

@@ -216,6 +216,7 @@ SAID = {
 }  # fmt: skip
 
 
+@pytest.mark.few(3)
 @pytest.mark.parametrize("name", SAID)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_cause_is_named_that_explains_it(judged, name, seed):

@@ -68,6 +68,7 @@ def test_a_crash_is_told_and_ends_nothing_else(lines, solutions):
     assert sum("2.2 ✓" in row for row in said) == 3
 
 
+@pytest.mark.slow
 def test_a_training_without_end_is_ended(lines, solutions, monkeypatch):
     monkeypatch.setattr(training, "SECONDS_PER_ITERATION", 0)
     monkeypatch.setattr(training, "START_SECONDS", 6)  # this project's own has to end within it
@@ -91,6 +92,7 @@ def test_a_printed_or_written_result_is_none(lines, solutions):
     assert "✗" in said[2]
 
 
+@pytest.mark.slow
 def test_a_frame_of_its_own_making_is_not_weights(lines, solutions):
     forged = (
         "import os\n"
@@ -110,6 +112,7 @@ def test_a_training_that_breaks_says_so(lines, solutions):
     assert "train/loss" in said[2]
 
 
+@pytest.mark.slow
 def test_networks_of_its_own_are_not_compared(lines, solutions):
     other = solutions["classic"]["models/vae.py"].replace(
         "nn.Encoder(self.z_dim)", "nn.Encoder(self.z_dim + 1)"

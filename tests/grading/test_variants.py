@@ -30,7 +30,7 @@ def test_there_are_enough():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.few(3)
+@pytest.mark.few(1)
 @by_name(WRONG)
 def test_a_mistake_loses_its_items_points_and_no_others(variant, grade, solutions):
     verdict = judged(grade, solutions, variant, seed=0)
@@ -39,7 +39,7 @@ def test_a_mistake_loses_its_items_points_and_no_others(variant, grade, solution
         assert variant.cause in causes(verdict)
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 @by_name(RIGHT_BUT_UNUSUAL)
 def test_a_right_solution_keeps_every_point(variant, grade, solutions):
     assert items_lost(judged(grade, solutions, variant, seed=0)) == set()
@@ -126,6 +126,7 @@ def test_what_is_said_is_of_the_item_itself(grade, solutions):
     assert "models/ssvae.py" in said.pop()
 
 
+@pytest.mark.slow
 def test_a_changed_given_function_is_charged_once(grade, solutions):
     """kl_normal serves 1.2 and 3.2; the first of them pays."""
     code = "\n\ndef kl_normal(qm, qv, pm, pv):\n    return ((qm - pm) ** 2).sum(-1)\n"
