@@ -87,6 +87,26 @@ def test_the_html_needs_nothing_else(here):
     assert "src=" not in text
 
 
+def test_a_click_on_a_heading_sorts_by_it_and_a_second_one_the_other_way(here, browser):
+    values = [101.5, 99.25, 1_000.0, 98.0, -3.0]
+    runs = [{"nelbo": {"value": value, "se": 0.3}} for value in values]
+    put(here, *(record(z=z, numbers=numbers) for z, numbers in enumerate(runs, 20)))
+    comparison.write(here, here)
+    browser.open((here / "comparison.html").as_uri())
+    table = "document.querySelector('table')"
+    heads = browser.js(f"[...{table}.tHead.rows[0].cells].map(c => c.textContent)")
+    i = heads.index("nelbo")
+    found = []
+    for _ in range(2):
+        browser.js(f"{table}.tHead.rows[0].cells[{i}].click()")
+        cells = browser.js(f"[...{table}.tBodies[0].rows].map(r => r.cells[{i}].textContent)")
+        assert set(cells[5:]) <= {"", "missing"}  # behind the others both times
+        shown = [cell.split()[0].replace(",", "").replace("−", "-") for cell in cells[:5]]
+        found.append([float(number) for number in shown])
+    assert found == [sorted(values), sorted(values, reverse=True)]
+    assert browser.complaints == []
+
+
 # Groups
 
 
