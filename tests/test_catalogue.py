@@ -200,7 +200,7 @@ def test_the_importance_weighted_bound_is_tighter(name, digits):
     x, *_ = minibatch(model, digits)
     with seeded(1):
         loose, tight = (
-            torch.stack([model.negative_iwae_bound(x, m)[0] for _ in range(15)]) for m in (1, 20)
+            torch.stack([model.negative_iwae_bound(x, m)[0] for _ in range(30)]) for m in (1, 20)
         )
         nelbo = torch.stack([model.negative_elbo_bound(x)[0] for _ in range(30)])
         q = model.posterior(x, *[model.labels(x)] if model.y_dim else [])
