@@ -86,6 +86,27 @@ def test_of_a_model_s_settings_and_of_the_family_the_best_is_shown(here):
     assert row(text, "made")[2:4] == ["--hidden 99", "86.00 ± 0.20"]
 
 
+def test_a_model_s_own_rate_of_learning_is_no_setting(here):
+    put(here, record("gan", numbers={}, lr=2e-4), record("made", numbers={}, lr=2e-4))
+    text = neighbours.page(here, here)
+    assert row(text, "gan")[2] == ""
+    assert row(text, "made")[2] == "--lr 0.0002"
+
+
+def test_the_picture_is_of_the_runs_in_the_row(here):
+    """Not of the model's with other flags, whichever of the two was added last."""
+    for name, nats in ("better", 86.0), ("worse", 90.0):
+        run = here / name
+        run.mkdir()
+        content = record("made", numbers={"nll": number(nats)}, hidden=len(name)) | {"run": name}
+        (run / "results.json").write_text(json.dumps(content))
+        (run / "samples.png").write_bytes(name.encode())
+        put(here, *(json.loads(p.read_text()) for p in here.glob("*/results.json")))
+        kept = neighbours.keep_picture(run, here, here)
+        assert bool(kept) == (name == "better")
+    assert (here / "neighbours" / "made.png").read_bytes() == b"better"
+
+
 @pytest.mark.parametrize(("name", "shown"), [("gan", True), ("gmvae", True), ("ae", False)])
 def test_a_run_that_is_added_brings_its_picture(here, monkeypatch, name, shown):
     run = here / "run"

@@ -59,6 +59,11 @@ class Entry:
         """{flag: its default}."""
         return {flag.name: flag.default for flag in self.flags}
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """{flag: its default} of the training flags whose defaults are the model's own."""
+        return {"iter_max": self.iter_max, "lr": self.lr}
+
     def matters(self, values: Mapping[str, Any]) -> tuple[Flag, ...]:
         """The flags that make the model what it is: its own, and what was chosen beyond.
 

@@ -137,7 +137,7 @@ def _key(record):
         if preset.entry == model and _is_of(preset, flags):
             name, usual = preset.name, usual | dict(preset.values)
     known = [*entry.matters(usual | flags), *TRAINING, *DATA]
-    usual = {flag.name: flag.default for flag in known} | usual
+    usual = {flag.name: flag.default for flag in known} | entry.recipe | usual
     changed = [
         f"--{flag.name} {flags[flag.name]}"
         for flag in dict.fromkeys(known)

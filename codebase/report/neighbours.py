@@ -40,21 +40,20 @@ def write(results: Path, out: Path) -> Path:
 
 
 def keep_picture(run: Path, results: Path, out: Path) -> Path | None:
-    """Copies a run's samples to the page's folder, where the page shows its model.
+    """Copies a run's samples to the page's folder, where it is among those in the model's row.
 
     Args:
         run: its folder; its record is among the results.
     Returns:
-        The copy; None: it has none, or the page does not show it.
+        The copy; None: it has none, or the page does not show it, or others of its model.
     Raises:
         UserError: a record cannot be read, or the picture not be copied.
     """
-    name = records.read(run / "results.json")["model"]
-    if name not in {group.name for _, group in _chosen(groups(results))}:
+    name = records.read(run / "results.json")["run"]
+    shown = [g for _, g in _chosen(groups(results)) if name in {r["run"] for r in g.runs.values()}]
+    if not shown or not (run / PICTURE).exists():
         return None
-    if not (run / PICTURE).exists():
-        return None
-    target = _picture(out, name)
+    target = _picture(out, shown[0].name)
     disk.make_folder(target.parent)
     with disk.atomic(target) as file:
         file.write((run / PICTURE).read_bytes())
@@ -134,7 +133,10 @@ def _none(cell: Cell) -> Cell:
 def _seconds(*path: str) -> Cell:
     def cell(group):
         found = group.number(*path)
-        return f"{found[0].value:,.1f}" if found else None
+        if not found:
+            return None
+        seconds = found[0].value
+        return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.2g}"
 
     return cell
 

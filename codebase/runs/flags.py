@@ -244,8 +244,7 @@ def parser_of(
     p.add(entry.own, "model")
     if axes:
         p.add((flag for flag in entry.flags if flag not in entry.own), "parts")
-    own = {"iter_max": entry.iter_max, "lr": entry.lr}
-    training = [replace(f, default=own.get(f.name, f.default)) for f in TRAINING]
+    training = [replace(f, default=entry.recipe.get(f.name, f.default)) for f in TRAINING]
     p.add(training, "training")
     p.add(RUN, "run")
     p.add(DATA, "data")
