@@ -1,6 +1,7 @@
 """The family's numbers: what a step costs, what runs have left, and the tables of docs/models.md.
 
-    python -m benchmarks.family cost [NAME …]   a step's time over the VAE's, to results/family/
+    python -m benchmarks.family cost [NAME …]   a step's time over the VAE's, to results/family/;
+                                                with --z 50 of such latents, on both sides
     python -m benchmarks.family collect         finished runs of checkpoints/, to results/family/
     python -m benchmarks.family page            the tables of docs/models.md, from results/family/
 
@@ -27,24 +28,30 @@ COST = "cost.json"
 # What a step costs
 
 
-def cost(names, data_dir, rounds=9, seconds=0.7):
-    """{name: median ratio of a step's time to the VAE's}, each beside the VAE, taking turns."""
+def cost(names, data_dir, z=None, rounds=9, seconds=0.7):
+    """{name: median ratio of a step's time to the VAE's}, each beside the VAE, taking turns.
+
+    Args:
+        z: latent dimensions of both, which the name then says; None: as many as they have.
+    """
     import torch
 
     from codebase.data import datasets
 
     torch.set_num_threads(1)
     dataset = datasets.load("mnist", data_dir)
-    vae, found = _step("vae", dataset), {}
+    own = {} if z is None else {"z": z}
+    vae, found = _step("vae", dataset, own), {}
     for name in names:
-        other = _step(name, dataset)
+        other = _step(name, dataset, own)
         pairs = [(_seconds(vae, seconds), _seconds(other, seconds)) for _ in range(rounds)]
-        found[name] = statistics.median(theirs / mine for mine, theirs in pairs)
-        print(f"{name:22} {found[name]:.2f}", flush=True)
+        ratio = statistics.median(theirs / mine for mine, theirs in pairs)
+        found[name if z is None else f"{name} --z {z}"] = ratio
+        print(f"{name:22} {ratio:.2f}", flush=True)
     return found
 
 
-def _step(name, dataset):
+def _step(name, dataset, own):
     import torch
 
     from codebase.data import subsets
@@ -55,7 +62,7 @@ def _step(name, dataset):
 
     torch.manual_seed(0)
     entry = CATALOGUE[name]
-    model = entry.build(entry.defaults(), name)
+    model = entry.build(entry.defaults() | own, name)
     model.prepare(lambda: grey(dataset.train_x))
     model.allow_data_dependent_shapes()
     loader = Batches(dataset.train_x, dataset.train_y, 97, seeded_generator(0))
@@ -197,6 +204,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("cost", "collect", "page"))
     parser.add_argument("names", nargs="*", help="of the catalogue; all of them by default")
+    parser.add_argument("--z", type=int, help="latent dimensions, of what a step costs")
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
     args = parser.parse_args()
@@ -204,7 +212,7 @@ def main():
     if args.what == "cost":
         path = RESULTS / COST
         before = json.loads(path.read_text("utf-8"))["step"] if path.exists() else {}
-        found = before | cost(args.names or list(CATALOGUE), args.data_dir)
+        found = before | cost(args.names or list(CATALOGUE), args.data_dir, args.z)
         content = {"step": found, "machine": facts()}
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     elif args.what == "collect":
