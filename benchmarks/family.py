@@ -17,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.machine import facts
 from codebase.catalogue import CATALOGUE
+from codebase.report import evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "results" / "family", ROOT / "docs" / "models.md"
@@ -117,14 +118,11 @@ def _run(folder, entry, seed):
 
 def _over_vae(folder, run, seed):
     """{number: [mean, s.e.] of the differences on the same bits, image by image}, or None."""
-    import numpy as np
-
     vae = _run(folder, CATALOGUE["vae"], seed)
     if not vae or not (run / "per_image.npz").exists():
         return None
-    mine, theirs = (np.load(path / "per_image.npz") for path in (run, vae))
-    differences = {name: mine[name] - theirs[name].astype(float) for name in mine.files}
-    return {name: [d.mean(), d.std(ddof=1) / math.sqrt(len(d))] for name, d in differences.items()}
+    record = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return None if evidence.is_grey(record) else evidence.differences(run, vae)
 
 
 # The table
@@ -156,7 +154,8 @@ def table():
         records = [json.loads(path.read_text(encoding="utf-8")) for path in found]
         ratio = costs.get("step", {}).get(name)
         cells = _cells(records) if records else ["not run"] + [""] * 6
-        cells = [f"`{name}`", *cells, f"{ratio:.2f}" if ratio else ""]
+        grey = any(evidence.is_grey(record) for record in records)
+        cells = [f"`{name}`" + ", grey pixels" * grey, *cells, f"{ratio:.2f}" if ratio else ""]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

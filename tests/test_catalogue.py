@@ -26,6 +26,7 @@ from codebase.figures.book import applicable, render
 from codebase.figures.study import Study
 from codebase.figures.style import styled
 from codebase.files import checkpoints, records
+from codebase.report import evidence
 from codebase.runs.saved import open_run
 from codebase.train import loop
 
@@ -103,6 +104,13 @@ def test_who_has_no_bound_is_of_another_task():
     for name, entry in CATALOGUE.items():
         has = entry.task not in NO_BOUND
         assert built(name).abilities.bounds == has, name
+
+
+@able("bounds")
+def test_nats_of_grey_pixels_are_known_to_be_so(name):
+    """The pages keep them apart, without torch."""
+    group = evidence.Group(name, CATALOGUE[name], "", 1, "mnist", {})
+    assert group.grey == (built(name).abilities.pixels != "binary")
 
 
 @able("bounds")

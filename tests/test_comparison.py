@@ -247,6 +247,13 @@ def test_a_run_is_added_with_its_difference_on_the_same_bits(here):
     assert f"−{-mean:.2f} ± {se:.2f}" in comparison.page(here / "results")
 
 
+@pytest.mark.parametrize("name", ["logistic", "vae-gan"])
+def test_nats_of_grey_pixels_are_held_against_none_of_binary_ones(here, name):
+    vae, grey = finished(here, "vae", {}), finished(here, name, {})
+    with pytest.raises(UserError, match="one has nats of binary pixels"):
+        evidence.add(grey, vae, here / "results")
+
+
 def test_runs_on_other_images_have_no_difference(here):
     vae, flow = finished(here, "vae", {}), finished(here, "realnvp", {}, sha256="1")
     with pytest.raises(UserError, match="not evaluated on the same images"):

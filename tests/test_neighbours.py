@@ -54,6 +54,7 @@ def test_nats_say_what_they_are(here):
             record("made", numbers={"nll": number(88.0)}),
         ),
         *(record("gan", numbers={}) | quality(9.0, None), record("diffusion")),
+        record("vae-gan", numbers=bound),
     )
     text = neighbours.page(here, here)
     assert row(text, "vae")[3:9] == [
@@ -66,6 +67,7 @@ def test_nats_say_what_they_are(here):
     assert row(text, "gan")[3:6] == ["", "none", "9.00"]
     assert row(text, "gan")[10] == "missing"
     assert row(text, "diffusion")[3:5] == ["100.00 ± 0.30", "bound, one sample"]
+    assert row(text, "vae-gan")[3:5] == ["", "of grey levels"]
 
 
 def test_of_a_model_s_settings_and_of_the_family_the_best_is_shown(here):

@@ -20,6 +20,7 @@ KEPT = "run", "model", "flags", "data", "device", "versions", "finished", "train
 MORE = "active_units", "zero_share", "unit"
 OVER, USES, ADDED = "over_vae", "uses", "comparison"
 GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
+GREY_MODELS = ("vae-gan",)  # whose likelihood is no choice
 APART = "iter_max", "seed", "precision"  # of the flags, said in other columns or only where odd
 
 
@@ -45,10 +46,10 @@ class Group:
 
     @property
     def grey(self) -> bool:
-        """Whether its pixels are not binary: by its parts, or by what a run was given."""
+        """Whether its nats are not of binary pixels: by what it is, or by what a run was given."""
         usual = (self.entry.parts or {}).get("likelihood", "bernoulli")
         given = re.search(r"--likelihood (\S+)", self.settings)
-        return (given[1] if given else usual) in GREY_PIXELS
+        return self.entry.name in GREY_MODELS or (given[1] if given else usual) in GREY_PIXELS
 
     def number(self, *path: str) -> tuple[Number, int] | None:
         """A number of the records at {a: {b: …}}, {"value", "se"} or [value, se] or plain.
@@ -170,7 +171,7 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
     Returns:
         The file.
     Raises:
-        UserError: one of them is not finished, or they were evaluated on other data.
+        UserError: one of them is not finished, or they were evaluated on other data or pixels.
     """
     record = records.read(run / "results.json", "Only a finished run has one.")
     kept = {key: record[key] for key in (*KEPT, *MORE) if key in record}
@@ -181,11 +182,22 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
         other = records.read(over / "results.json", "Only a finished run has one.")
         if other["data"] != record["data"]:
             raise UserError(f"{run.name} and {over.name} were not evaluated on the same images.")
+        if is_grey(other) != is_grey(record):
+            raise UserError(
+                f"{run.name} and {over.name} do not compare: one has nats of binary pixels, the "
+                "other of grey ones."
+            )
         kept[OVER] = {"of": other["run"]} | differences(run, over)
     target = results / ADDED / f"{record['run']}.json"
     disk.make_folder(target.parent)
     records.write(target, kept)
     return target
+
+
+def is_grey(record: Mapping[str, Any]) -> bool:
+    """Whether a run's nats are not of binary pixels."""
+    key = _key(record)
+    return key is not None and Group(key[0], CATALOGUE[key[1]], *key[2:], {}).grey
 
 
 def differences(run: Path, over: Path) -> dict[str, list[float]]:

@@ -116,8 +116,10 @@ def _order(group):
 
 
 def _kind_of_nats(group):
-    """Whether its nats are exact, a bound, or not there."""
+    """Whether its nats are exact, a bound, or not there; those of grey pixels do not compare."""
     task = group.entry.task
+    if group.grey:
+        return "of grey levels"
     if task == "exact":
         return "exact"
     if task == "adversarial":
@@ -126,8 +128,8 @@ def _kind_of_nats(group):
 
 
 def _none(cell: Cell) -> Cell:
-    """Empty where there is no likelihood."""
-    return lambda group: "" if group.entry.task == "adversarial" else cell(group)
+    """Empty where there is no likelihood of binary pixels."""
+    return lambda g: "" if g.entry.task == "adversarial" or g.grey else cell(g)
 
 
 def _seconds(*path: str) -> Cell:
@@ -162,7 +164,7 @@ over runs of other seeds, ± its standard error over them; of a single run ± ov
 nobody has measured is *{MISSING}*.
 
 - *nats*: −log p(x) per image where it is *exact*, otherwise a bound from above; less is better. A
-  GAN has no density.
+  GAN has no density, and the VAE-GAN's is of 256 grey levels, see [comparison.md](comparison.md).
 - *FID*: of 10,000 samples by the features of this project's own classifier (`run.py use quality`),
   drawn as 0s and 1s; less is better. *floor*: that of as many training images. *class entropy*: in
   nats, of the classes that the samples are taken for; log 10 = 2.30 where all are alike.
