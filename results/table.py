@@ -62,16 +62,30 @@ def by_precision():
     Returns:
         The table in Markdown.
     """
-    lines = ["| | | bf16 | runs | fp32 | runs | difference |", "|---|---|---|---|---|---|---|"]
-    for title, name, problem in _rows():
-        pair = [recorded(folder, problem, name) for folder in (HERE, HERE / "fp32")]
-        cells = [title, name]
+    return _beside({"bf16": HERE, "fp32": HERE / "fp32"})
+
+
+def by_compiling():
+    """The same of compiled steps, in fp32, and others, where both were run."""
+    return _beside({"compiled": HERE / "compiled", "not compiled": HERE / "fp32"}, whole=False)
+
+
+def _beside(folders, whole=True):
+    """A row per number of two folders' runs; whole: of those that were not run, too."""
+    one, other = folders
+    lines = [f"| | | {one} | runs | {other} | runs | difference |", "|---|---|---|---|---|---|---|"]
+    titles = dict(zip(PROBLEMS, (title for title, _, _ in PROBLEMS.values()), strict=True))
+    for _, name, problem in _rows():
+        pair = [recorded(folder, problem, name) for folder in folders.values()]
+        if not whole and not all(pair):
+            continue
+        cells = [titles.pop(problem, ""), name]
         for found in pair:
             cells += [_text(found, name), str(len(found))]
-        bf16, fp32 = (summary.over_runs(f)[0] if len(f) > 1 else None for f in pair)
-        if bf16 and fp32:
-            error, digits = math.hypot(bf16.se, fp32.se), _digits(name)
-            cells.append(f"{bf16.value - fp32.value:+.{digits}f} ± {error:.{digits}f}")
+        first, second = (summary.over_runs(f)[0] if len(f) > 1 else None for f in pair)
+        if first and second:
+            error, digits = math.hypot(first.se, second.se), _digits(name)
+            cells.append(f"{first.value - second.value:+.{digits}f} ± {error:.{digits}f}")
         else:
             cells.append("")
         lines.append(f"| {' | '.join(cells)} |")
@@ -99,18 +113,19 @@ def _text(found, name):
 
 
 TABLES = {
-    ROOT / "README.md": ("results", beside_the_bands),
-    ROOT / "docs" / "performance.md": ("precision", by_precision),
+    ROOT / "README.md": {"results": beside_the_bands},
+    ROOT / "docs" / "performance.md": {"precision": by_precision, "compiled": by_compiling},
 }
 
 
 def updated(path):
-    """The text of one of TABLES' files with its table as the recorded runs have it now."""
-    name, table = TABLES[path]
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
-    before, rest = path.read_text(encoding="utf-8").split(begin)
-    _, after = rest.split(end)
-    return before + begin + table() + end + after
+    """The text of one of TABLES' files with its tables as the recorded runs have them now."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in TABLES[path].items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        before, rest = text.split(begin)
+        text = before + begin + table() + end + rest.split(end)[1]
+    return text
 
 
 if __name__ == "__main__":

@@ -23,14 +23,17 @@ def test_the_tables_are_what_the_recorded_runs_say(results):
         assert results.updated(path) == path.read_text(encoding="utf-8"), path
 
 
-@pytest.mark.parametrize(("folder", "precision"), [("", "bf16"), ("fp32", "fp32")])
+@pytest.mark.parametrize(
+    ("folder", "precision"), [("", "bf16"), ("fp32", "fp32"), ("compiled", "fp32")]
+)
 def test_recorded_runs_are_at_the_defaults_on_mnist(results, folder, precision):
     files = sorted((ROOT / "results" / folder).glob("*.json"))
     assert files
     patterns = [pattern for _, pattern, _ in results.PROBLEMS.values()]
     for path in files:
         run = json.loads(path.read_text(encoding="utf-8"))
-        assert path.stem == run["run"].removesuffix("_precision=fp32")
+        assert path.stem == re.sub("(_compile=1)?(_precision=fp32)?$", "", run["run"])
+        assert run["flags"].get("compile", 0) == (folder == "compiled")
         assert any(path.match(pattern + ".json") for pattern in patterns)
         assert run["data"]["name"] == "mnist"
         assert run["flags"].get("precision", "fp32") == precision  # before the flag there was one

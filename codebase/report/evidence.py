@@ -196,8 +196,10 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
 
 def is_grey(record: Mapping[str, Any]) -> bool:
     """Whether a run's nats are not of binary pixels."""
-    key = _key(record)
-    return key is not None and Group(key[0], CATALOGUE[key[1]], *key[2:], {}).grey
+    if not (key := _key(record)):
+        return False
+    name, model, settings, iterations, data = key
+    return Group(name, CATALOGUE[model], settings, iterations, data, {}).grey
 
 
 def differences(run: Path, over: Path) -> dict[str, list[float]]:
