@@ -217,7 +217,7 @@ def finished(here, name, bounds, sha256="0"):
     """A run's folder, with bounds of each image."""
     folder = here / f"model={name}_z=10_run=0000"
     folder.mkdir()
-    content = record(name) | {
+    content = record(name, data_dir=str(here)) | {
         "data": {"name": "mnist", "sha256": sha256},
         "unit": "nats",
         "more": 1,
@@ -236,6 +236,7 @@ def test_a_run_is_added_with_its_difference_on_the_same_bits(here):
     (flow / "use-neighbours.json").write_text('{"use": "neighbours"}')
     path = evidence.add(flow, vae, here / "results")
     content = json.loads(path.read_text())
+    assert "data_dir" not in content["flags"]  # it is the machine's
     assert path.name == "model=realnvp_z=10_run=0000.json"
     assert content["uses"]["neighbours"] == {"use": "neighbours"}
     assert "more" not in content

@@ -18,6 +18,7 @@ from codebase.runs.flags import DATA, TRAINING
 
 KEPT = "run", "model", "flags", "data", "device", "versions", "finished", "training", "numbers"
 MORE = "active_units", "zero_share", "unit"
+WHEREABOUTS = "data_dir", "data_path"  # of the machine
 OVER, USES, ADDED = "over_vae", "uses", "comparison"
 GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 GREY_MODELS = ("vae-gan",)  # whose likelihood is no choice
@@ -175,6 +176,7 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
     """
     record = records.read(run / "results.json", "Only a finished run has one.")
     kept = {key: record[key] for key in (*KEPT, *MORE) if key in record}
+    kept["flags"] = {k: v for k, v in kept["flags"].items() if k not in WHEREABOUTS}
     uses = {p.stem.removeprefix("use-"): records.read(p) for p in sorted(run.glob("use-*.json"))}
     if uses:
         kept[USES] = uses

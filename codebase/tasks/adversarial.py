@@ -130,7 +130,7 @@ def entropy(run: Run, drawn: torch.Tensor, numbers: Numbers) -> dict[str, Any]:
     judge = features.features_of(run.dataset)
     _, classes = judge.of(drawn.cpu())
     numbers["class entropy"] = Number(samples.class_entropy(classes), None)
-    return {"features": str(judge.path), "features_sha256": judge.sha256}
+    return {"features": judge.path.name, "features_sha256": judge.sha256}
 
 
 def collapse(numbers: Numbers) -> str:

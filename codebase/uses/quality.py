@@ -65,7 +65,7 @@ def measure(subject: Subject, args: Namespace) -> Found:
         if samples.few_classes(*(c["class entropy"].value for c in (numbers, columns[FLOOR])))
     ]
     extra = {
-        "features": str(features.path),
+        "features": features.path.name,  # and not where it lies on this machine
         "features_sha256": features.sha256,
         "features_accuracy": features.accuracy,
         "images": n,
