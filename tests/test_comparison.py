@@ -74,7 +74,7 @@ def test_what_was_run_otherwise_does_not_stand_for_the_default(here):
     rows = [line for line in comparison.page(here).splitlines() if line.startswith("| vae |")]
     assert [("missing" in row.split("|")[3], row.split("|")[2].strip()) for row in rows[:3]] == [
         (True, ""),
-        (False, ""),
+        (False, "--iter_max 1500"),
         (False, "--z 20"),
     ]
 

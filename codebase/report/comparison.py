@@ -22,6 +22,9 @@ NAME = "comparison"
 SORT = Path(__file__).with_name("comparison.js")
 MARKS = """th[aria-sort=ascending]::after { content: " ▲"; }
 th[aria-sort=descending]::after { content: " ▼"; }
+@media screen and (min-width: 60rem) {  /* as wide as the window, beyond the text */
+  .table { width: 96vw; margin-left: calc((100% - 96vw) / 2); }
+}
 """
 STEP_COST = Path("family") / "cost.json"
 DISENTANGLED = "vae", "capacity", "tc", "dip", "factor", "joint"  # shown, run or not
@@ -106,7 +109,7 @@ def _disentanglement(found):
 
 def _table(rows: Sequence[Group], columns: Sequence[Column]) -> str:
     heading = ["model", "flags", *(name for name, _ in columns)]
-    cells = [[g.name, g.settings, *(cell(g) for _, cell in columns)] for g in rows]
+    cells = [[g.name, g.flags, *(cell(g) for _, cell in columns)] for g in rows]
     return table(heading, cells)
 
 

@@ -52,6 +52,14 @@ class Group:
         given = re.search(r"--likelihood (\S+)", self.settings)
         return self.entry.name in GREY_MODELS or (given[1] if given else usual) in GREY_PIXELS
 
+    @property
+    def flags(self) -> str:
+        """What was typed beside the name: its settings, and its length where that is not usual."""
+        preset = PRESETS.get(self.name)
+        usual = preset.values["iter_max"] if preset else self.entry.iter_max
+        length = "" if self.iterations == usual else f"--iter_max {self.iterations}"
+        return f"{self.settings} {length}".strip()
+
     def number(self, *path: str) -> tuple[Number, int] | None:
         """A number of the records at {a: {b: …}}, {"value", "se"} or [value, se] or plain.
 

@@ -71,7 +71,7 @@ def page(results: Path, out: Path) -> str:
     """
     chosen = _chosen(groups(results))
     rows = [
-        [kind, group.name, group.settings, *(cell(group) for _, cell in COLUMNS)]
+        [kind, group.name, group.flags, *(cell(group) for _, cell in COLUMNS)]
         for kind, group in chosen
     ]
     heading = ["what it is", "model", "flags", *(name for name, _ in COLUMNS)]
