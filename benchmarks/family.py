@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import statistics
+import textwrap
 import time
 from pathlib import Path
 
@@ -145,18 +146,24 @@ def listed():
 
 
 def table():
-    """Lines of a Markdown table: a row for each model, in the order of the catalogue."""
+    """Lines of a Markdown table, a row for each model that was run or timed, and who was not."""
     costs = json.loads((RESULTS / COST).read_text("utf-8")) if (RESULTS / COST).exists() else {}
     head = ["model", "nelbo", "kl", "rec", f"IWAE-{IW}", "over the VAE's", "active", "s", "step"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines, missing = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"], []
     for name in CATALOGUE:
         found = [path for seed in SEEDS if (path := RESULTS / f"{name}_seed={seed}.json").exists()]
         records = [json.loads(path.read_text(encoding="utf-8")) for path in found]
         ratio = costs.get("step", {}).get(name)
-        cells = _cells(records) if records else ["not run"] + [""] * 6
-        grey = any(evidence.is_grey(record) for record in records)
-        cells = [f"`{name}`" + ", grey pixels" * grey, *cells, f"{ratio:.2f}" if ratio else ""]
-        lines.append("| " + " | ".join(cells) + " |")
+        if not records:
+            missing.append(f"`{name}`")
+        if records or ratio:
+            cells = _cells(records) if records else ["not run"] + [""] * 6
+            grey = any(evidence.is_grey(record) for record in records)
+            cells = [f"`{name}`" + ", grey pixels" * grey, *cells, f"{ratio:.2f}" if ratio else ""]
+            lines.append("| " + " | ".join(cells) + " |")
+    if missing:
+        text = f"Not run in this way so far: {', '.join(missing)}."
+        lines += ["", *textwrap.wrap(text, 104, break_on_hyphens=False)]
     return lines
 
 
