@@ -437,8 +437,8 @@ def test_stacked_models_learn_what_models_alone_do(digits, here):
 
 def test_models_that_cannot_be_stacked_are_trained_one_after_the_other(digits, capsys):
     class Run:
-        args = Namespace(graph=0, compile=0)
-        settings = Namespace(lr=1e-3, precision="fp32")
+        args = Namespace(graph=0)
+        settings = Namespace(lr=1e-3, precision="fp32", compile=0)
 
         def __init__(self, name):
             self.name = name

@@ -143,9 +143,9 @@ def _as_one(begun, task):
     """Trains [(run, session)] by one step; if it must be, by a step for each."""
     runs, sessions = zip(*begun, strict=True)
     if len(begun) > 1:
-        first = runs[0].settings
-        options = {"lr": first.lr, "precision": first.precision, "graph": bool(first.args.graph)}
-        options |= {"fuse": bool(first.compile), "on_failure": _say}
+        settings, graph = runs[0].settings, bool(runs[0].args.graph)
+        options = {"lr": settings.lr, "precision": settings.precision, "graph": graph}
+        options |= {"fuse": bool(settings.compile), "on_failure": _say}
         try:
             session = StackedSession(sessions, **options)
             print(f"\n{len(begun)} runs trained as one")
