@@ -131,10 +131,11 @@ def whole(nursery, tmp_path_factory):
 
 
 def leave_few_quick(items):
-    """Of a test that is marked few(n) n cases are quick, spread over all; the others are slow."""
+    """Of a test that is marked few(n) n cases are quick, spread over those that are not slow."""
     cases = {}
     for item in items:
-        if marked := item.get_closest_marker("few"):
+        marked = item.get_closest_marker("few")
+        if marked and not item.get_closest_marker("slow"):
             cases.setdefault((item.path, item.function), (*marked.args, []))[1].append(item)
     for n, own in cases.values():
         quick = {round(i * (len(own) - 1) / max(n - 1, 1)) for i in range(n)}

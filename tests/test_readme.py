@@ -37,7 +37,8 @@ def test_recorded_runs_are_at_the_defaults_on_mnist(results, folder, precision):
         assert any(path.match(pattern + ".json") for pattern in patterns)
         assert run["data"]["name"] == "mnist"
         assert run["flags"].get("precision", "fp32") == precision  # before the flag there was one
-        assert re.fullmatch(r"[0-9a-f]{40}\+?", run["versions"]["git_commit"])
+        changed = r"\+?" if folder == "compiled" else ""  # files that no run reads (performance.md)
+        assert re.fullmatch(r"[0-9a-f]{40}" + changed, run["versions"]["git_commit"])
         expected = 30_000 if "ssvae" in run["run"] else 20_000
         assert run["training"]["iterations"] == expected
 
