@@ -100,7 +100,7 @@ def collect(folder):
             record["flags"].pop("data_dir", None)  # of the machine
             kept = {key: record[key] for key in KEPT} | {
                 "active_units": record.get("active_units"),
-                "over_vae": _over_vae(folder, run, seed),
+                "over_vae": None if evidence.is_grey(record) else _over_vae(folder, run, seed),
             }
             path = RESULTS / f"{entry.name}_seed={seed}.json"
             path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
@@ -122,8 +122,7 @@ def _over_vae(folder, run, seed):
     vae = _run(folder, CATALOGUE["vae"], seed)
     if not vae or not (run / "per_image.npz").exists():
         return None
-    record = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    return None if evidence.is_grey(record) else evidence.differences(run, vae)
+    return evidence.differences(run, vae)
 
 
 # The table

@@ -62,24 +62,22 @@ def by_precision():
     Returns:
         The table in Markdown.
     """
-    return _beside({"bf16": HERE, "fp32": HERE / "fp32"})
+    return _beside({"bf16": HERE, "fp32": HERE / "fp32"}, _rows())
 
 
 def by_compiling():
     """The same of compiled steps, in fp32, and others, where both were run."""
-    return _beside({"compiled": HERE / "compiled", "not compiled": HERE / "fp32"}, whole=False)
+    folders = {"compiled": HERE / "compiled", "not compiled": HERE / "fp32"}
+    return _beside(folders, _rows(*folders.values()))
 
 
-def _beside(folders, whole=True):
-    """A row per number of two folders' runs; whole: of those that were not run, too."""
+def _beside(folders, rows):
+    """The rows' numbers in the runs of two folders, {heading: folder}, and their difference."""
     one, other = folders
     lines = [f"| | | {one} | runs | {other} | runs | difference |", "|---|---|---|---|---|---|---|"]
-    titles = dict(zip(PROBLEMS, (title for title, _, _ in PROBLEMS.values()), strict=True))
-    for _, name, problem in _rows():
+    for title, name, problem in rows:
         pair = [recorded(folder, problem, name) for folder in folders.values()]
-        if not whole and not all(pair):
-            continue
-        cells = [titles.pop(problem, ""), name]
+        cells = [title, name]
         for found in pair:
             cells += [_text(found, name), str(len(found))]
         first, second = (summary.over_runs(f)[0] if len(f) > 1 else None for f in pair)
@@ -92,12 +90,15 @@ def _beside(folders, whole=True):
     return "\n".join(lines) + "\n"
 
 
-def _rows():
-    """(title, name, problem) of each number; the title only where it changes."""
+def _rows(*folders):
+    """(title, name, problem) of each number that runs of all the folders have; the title only
+    where it changes.
+    """
     for problem, (title, _, _) in PROBLEMS.items():
         for name in BANDS[problem]:
-            yield title, name, problem
-            title = ""
+            if all(recorded(folder, problem, name) for folder in folders):
+                yield title, name, problem
+                title = ""
 
 
 def _digits(name):

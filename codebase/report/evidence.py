@@ -18,7 +18,6 @@ from codebase.runs.flags import DATA, TRAINING
 
 KEPT = "run", "model", "flags", "data", "device", "versions", "finished", "training", "numbers"
 MORE = "active_units", "zero_share", "unit"
-WHEREABOUTS = "data_dir", "data_path"  # of the machine
 OVER, USES, ADDED = "over_vae", "uses", "comparison"
 GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 GREY_MODELS = ("vae-gan",)  # whose likelihood is no choice
@@ -106,7 +105,7 @@ def groups(results: Path) -> list[Group]:
         if key:
             before = found.setdefault(key, {}).get(seed)
             found[key][seed] = record if not before else max(before, record, key=_rank)
-    there = [Group(k[0], CATALOGUE[k[1]], k[2], k[3], k[4], own) for k, own in found.items()]
+    there = [_group(key, own) for key, own in found.items()]
     usual = {(e.name, e.name, "", e.iter_max): e for e in CATALOGUE.values()}
     for preset in PRESETS.values():
         entry = CATALOGUE[preset.entry]
@@ -161,6 +160,11 @@ def _key(record):
     return name, model, " ".join(changed), iterations, record["data"]["name"]
 
 
+def _group(key, runs):
+    name, model, settings, iterations, data = key
+    return Group(name, CATALOGUE[model], settings, iterations, data, runs)
+
+
 def _is_of(preset: Preset, flags: Mapping[str, Any]) -> bool:
     """Whether flags are a preset's, as far as they make a run another, its length aside."""
     entry = CATALOGUE[preset.entry]
@@ -184,7 +188,7 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
     """
     record = records.read(run / "results.json", "Only a finished run has one.")
     kept = {key: record[key] for key in (*KEPT, *MORE) if key in record}
-    kept["flags"] = {k: v for k, v in kept["flags"].items() if k not in WHEREABOUTS}
+    kept["flags"].pop("data_dir", None)  # of the machine
     uses = {p.stem.removeprefix("use-"): records.read(p) for p in sorted(run.glob("use-*.json"))}
     if uses:
         kept[USES] = uses
@@ -206,10 +210,8 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
 
 def is_grey(record: Mapping[str, Any]) -> bool:
     """Whether a run's nats are not of binary pixels."""
-    if not (key := _key(record)):
-        return False
-    name, model, settings, iterations, data = key
-    return Group(name, CATALOGUE[model], settings, iterations, data, {}).grey
+    key = _key(record)
+    return key is not None and _group(key, {}).grey
 
 
 def differences(run: Path, over: Path) -> dict[str, list[float]]:

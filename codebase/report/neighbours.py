@@ -50,10 +50,10 @@ def keep_picture(run: Path, results: Path, out: Path) -> Path | None:
         UserError: a record cannot be read, or the picture not be copied.
     """
     name = records.read(run / "results.json")["run"]
-    shown = [g for _, g in _chosen(groups(results)) if name in {r["run"] for r in g.runs.values()}]
-    if not shown or not (run / PICTURE).exists():
+    rows = [g for _, g in _chosen(groups(results)) if name in {r["run"] for r in g.runs.values()}]
+    if not rows or not (run / PICTURE).exists():
         return None
-    target = _picture(out, shown[0].name)
+    target = _picture(out, rows[0].name)
     disk.make_folder(target.parent)
     with disk.atomic(target) as file:
         file.write((run / PICTURE).read_bytes())
