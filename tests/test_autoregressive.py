@@ -90,10 +90,19 @@ def test_a_model_that_sees_the_pixel_itself_does_not(kind):
     assert abs(total(seeing_itself(model_of(kind)), 9) - 1) > 1e-3
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_torchs(causal):
+    q, k, v = torch.randn(3, 2, 4, 7, 5, dtype=torch.float64)
+    if not causal:
+        q = q[..., :3, :]
+    theirs = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    torch.testing.assert_close(transformer.attention(q, k, v, causal), theirs)
+
+
 def test_a_transformer_without_a_mask_does_not(monkeypatch):
-    model, attention = model_of("transformer"), transformer.F.scaled_dot_product_attention
-    every = lambda q, k, v, is_causal: attention(q, k, v)  # noqa: E731
-    monkeypatch.setattr(transformer.F, "scaled_dot_product_attention", every)
+    model, attention = model_of("transformer"), transformer.attention
+    every = lambda q, k, v, causal: attention(q, k, v, False)  # noqa: E731
+    monkeypatch.setattr(transformer, "attention", every)
     assert abs(total(model, 9) - 1) > 1e-3
 
 
@@ -152,7 +161,7 @@ def test_the_receptive_field_of_pixelcnn_is_the_rectangle_it_says(layers, place)
 
 def blind(layer):
     """One stack of masked kernels: of the rows above, nothing further to the right."""
-    layer.upper.weight[..., layer.sides + 1 :] = 0
+    layer.upper.weight[..., layer.upper.padding[1] + 1 :] = 0
 
 
 def rowless(layer):

@@ -32,22 +32,24 @@ class Layer(nn.Module):
     def __init__(self, inputs: int, channels: int, sides: int, first: bool) -> None:
         super().__init__()
         rows = sides if first else sides + 1
-        self.sides, self.rows, self.first = sides, rows, first
-        self.upper = nn.Conv2d(inputs, channels, (rows, 2 * sides + 1))
-        self.down = nn.Conv2d(channels, channels, 1, bias=False)
-        self.along = nn.Conv2d(inputs, channels, (1, sides if first else sides + 1))
+        self.first = first
+        across, along = 2 * sides + 1, sides if first else sides + 1
+        self.upper = nn.Conv2d(inputs, channels, (rows, across), padding=(rows - 1, sides))
+        self.down = nn.Conv2d(channels, channels, 1, padding=(1, 0), bias=False)
+        self.along = nn.Conv2d(inputs, channels, (1, along), padding=(0, sides))
         self.out = nn.Conv2d(channels, channels, 1)
 
     def above(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The upper stack: (B, inputs, H, W) → v, and what h of a row gets of it, (B, C, H, W)."""
-        new = self.upper(F.pad(v, (self.sides, self.sides, self.rows - 1, 0)))
+        rows = v.shape[-2]
+        new = self.upper(v)[:, :, :rows]
         new = F.relu(new if self.first else v + new)
-        return new, self.down(F.pad(new, (0, 0, 1, 0))[:, :, :-1])
+        return new, self.down(new)[:, :, :rows]
 
     def beside(self, h: torch.Tensor, told: torch.Tensor) -> torch.Tensor:
         """The rows' own stack: (B, inputs, H, W), and what `above` tells it → (B, C, H, W)."""
-        before = F.pad(h, (self.sides, -1 if self.first else 0, 0, 0))
-        new = self.out(F.relu(self.along(before) + told))
+        before = self.along(h)[..., : h.shape[-1]]
+        new = self.out(F.relu(before + told))
         return new if self.first else h + new
 
 
@@ -76,6 +78,7 @@ class Stacks(nn.Module):
             nn.ReLU(),
             nn.Conv2d(2 * channels, 1, 1),
         )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """Logits of pixels given those before them, (B, 1, H, W) → (B, H, W).
