@@ -114,3 +114,36 @@ def auto_or_switch(text: str) -> str | int:
 def weight(value: float) -> str:
     """A weight as the contract writes it in names, 001; one that is not whole as it is, 0.5."""
     return f"{int(value):03d}" if value == int(value) else str(value)
+
+
+def whole(
+    name: str,
+    line: str,
+    default: int,
+    *,
+    least: int = 1,
+    most: float = math.inf,
+    argument: str = "",
+) -> Flag:
+    """A flag for a whole number, and the argument of that name or another."""
+    kind = number(int, least, most)
+    return Flag(name, line, type=kind, default=default, argument=argument or name)
+
+
+def real(
+    name: str,
+    line: str,
+    default: float,
+    *,
+    least: float = 0,
+    most: float = math.inf,
+    argument: str = "",
+) -> Flag:
+    """A flag for a number, and the argument of that name or another."""
+    kind = number(float, least, most)
+    return Flag(name, line, type=kind, default=default, argument=argument or name)
+
+
+def one_of(name: str, line: str, *choices: str) -> Flag:
+    """A flag for one of some words, the first by default, and the argument of that name."""
+    return Flag(name, line, default=choices[0], choices=choices, argument=name)

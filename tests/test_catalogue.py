@@ -385,7 +385,7 @@ def test_a_model_is_added_as_the_page_says(tmp_path):
     blocks = re.findall(r"```python\n# (\S+?)(?:, the last of (\w+))?\n(.*?)```", text, re.DOTALL)
     assert [path for path, *_ in blocks] == [
         "codebase/models/laplace.py",
-        "codebase/axes.py",
+        "codebase/axes/priors.py",
         "codebase/catalogue/family.py",
         "tests/test_laplace.py",
     ]

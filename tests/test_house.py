@@ -72,10 +72,10 @@ def test_data_and_files_know_no_model(room):
 def test_rooms_can_be_entered_without_torch(path):
     """The command line imports packages before it is known what for: they import nothing.
 
-    Only models, which it does not import then, has utils.py come first: see test_overlay.py. The
-    catalogue is its own modules.
+    Only models, which it does not import then, has utils.py come first: see test_overlay.py. Axes
+    and catalogue are their own modules.
     """
-    heavy = "models", "nns", "figures", "explorer", "catalogue"
+    heavy = "models", "nns", "figures", "explorer", "axes", "catalogue"
     if path.name == "__init__.py" and path.parent.name not in heavy:
         assert not imports_of(path)
 

@@ -1,6 +1,6 @@
 """The assignment's three models."""
 
-from codebase.axes import BETA
+from codebase.axes.objectives import BETA
 from codebase.catalogue.entry import Entry
 from codebase.catalogue.flags import SEMISUPERVISED, components, dimensions
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from codebase import axes
+from codebase.axes import nets
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import LAYERS, dimensions, one_of, real, steps
-from codebase.flag import Flag, number, switch
+from codebase.catalogue.flags import LAYERS, dimensions
+from codebase.flag import Flag, number, one_of, real, switch, whole
 
 ONE_LAYER = replace(LAYERS, default=0)
 ACTIVATION = one_of(
@@ -22,8 +22,8 @@ TIED = Flag(
     argument="tied",
 )
 WEIGHT = real("weight", "of the penalty", 0.1)
-DENSE = (axes.HIDDEN, LAYERS, ACTIVATION, OUTPUT)
-SHALLOW = (axes.HIDDEN, ONE_LAYER, ACTIVATION, OUTPUT)
+DENSE = (nets.HIDDEN, LAYERS, ACTIVATION, OUTPUT)
+SHALLOW = (nets.HIDDEN, ONE_LAYER, ACTIVATION, OUTPUT)
 
 
 def _autoencoder(name, line, source, cls, *own, z=10):
@@ -45,7 +45,7 @@ ENTRIES = (
         "an autoencoder of one linear layer on each side: PCA, found by gradients",
         "Baldi & Hornik 1989",
         "autoencoders:DeepAutoencoder",
-        *(axes.HIDDEN, ONE_LAYER, replace(ACTIVATION, default="linear")),
+        *(nets.HIDDEN, ONE_LAYER, replace(ACTIVATION, default="linear")),
         *(replace(OUTPUT, default="linear"), TIED),
     ),
     _autoencoder(
@@ -54,7 +54,7 @@ ENTRIES = (
         "Bengio et al. 2007",
         "autoencoders:StackedAutoencoder",
         *(*DENSE, TIED),
-        steps("pretrain", "steps that each layer is trained for alone", 2_000, least=0),
+        whole("pretrain", "steps that each layer is trained for alone", 2_000, least=0),
     ),
     _autoencoder(
         "conv-ae",

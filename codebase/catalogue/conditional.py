@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import LABELLED, SEMISUPERVISED, dimensions, whole
+from codebase.catalogue.flags import LABELLED, SEMISUPERVISED, dimensions, size
 
 
 def _semisupervised(name, line, source, cls, z):
     """A model of 100 labels with an auxiliary variable."""
     gw, cw, elbo, *labels = SEMISUPERVISED
-    own = dimensions(z), whole("a_dim", "dimensions of the auxiliary variable", z)
+    own = dimensions(z), size("a_dim", "dimensions of the auxiliary variable", z)
     flags = (*own, gw, cw, replace(elbo, default=1, beyond=False), *labels)
     return Entry(name, line, source, f"codebase.models.{cls}", "classifier", 30_000, flags)
 
@@ -31,7 +31,7 @@ ENTRIES = (
         "codebase.models.complete:Completion",
         "completion",
         20_000,
-        (dimensions(20), whole("seen", "quadrants that are seen", 1, most=3)),
+        (dimensions(20), size("seen", "quadrants that are seen", 1, most=3)),
     ),
     Entry(
         "m1",

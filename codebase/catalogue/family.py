@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from codebase import axes
+from codebase.axes import nets
 from codebase.catalogue.entry import FAMILY, Entry
 from codebase.catalogue.flags import components, dimensions
 
@@ -186,7 +186,7 @@ ENTRIES = (
         "ms-ssim",
         "a VAE whose reconstructions are compared by multi-scale structural similarity",
         "Snell et al. 2017",
-        replace(axes.BIAS, default="mean"),  # from grey the way to a black background is flat
+        replace(nets.BIAS, default="mean"),  # from grey the way to a black background is flat
         objective="ms-ssim",
     ),
     _family("conv", "a VAE with convolutions", "", net="conv"),

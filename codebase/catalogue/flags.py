@@ -1,6 +1,8 @@
 """Flags that several models have."""
 
-from codebase.flag import IN_NAME, Flag, number, switch, weight
+from dataclasses import replace
+
+from codebase.flag import IN_NAME, Flag, number, switch, weight, whole
 
 
 def dimensions(default: int) -> Flag:
@@ -29,31 +31,14 @@ def components(default: int) -> Flag:
     )
 
 
-def whole(name: str, line: str, default: int, least: int = 1, most: int = 10_000) -> Flag:
+def size(name: str, line: str, default: int, least: int = 1, most: int = 10_000) -> Flag:
     """A flag for a size, which begins a run's name, and the argument of that name."""
 
     def written(value):
         return f"{name}={value:02d}"
 
-    kind = number(int, least, most)
-    return Flag(
-        name, line, type=kind, default=default, names=IN_NAME, written=written, argument=name
-    )
-
-
-def real(name: str, line: str, default: float, least: float = 0) -> Flag:
-    """A flag for a weight, and the argument of that name."""
-    return Flag(name, line, type=number(float, least), default=default, argument=name)
-
-
-def one_of(name: str, line: str, *choices: str) -> Flag:
-    """A flag for one of some words, the first by default, and the argument of that name."""
-    return Flag(name, line, default=choices[0], choices=choices, argument=name)
-
-
-def steps(name: str, line: str, default: int = 10_000, least: int = 1) -> Flag:
-    """A flag for a number of training steps, and the argument of that name."""
-    return Flag(name, line, type=number(int, least), default=default, argument=name)
+    flag = whole(name, line, default, least=least, most=most)
+    return replace(flag, names=IN_NAME, written=written)
 
 
 # Of models of 100 labels

@@ -1,16 +1,16 @@
 """Models whose latents are discrete, of several layers, or not the encoder's."""
 
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import dimensions, one_of, real, steps, whole
-from codebase.flag import Flag, number
+from codebase.catalogue.flags import dimensions, size
+from codebase.flag import Flag, number, one_of, real, whole
 
 
 def _layers(name, line, source, cls):
     """A VAE of two layers."""
     flags = (
         dimensions(10),
-        whole("z2_dim", "latent dimensions of the layer above", 10),
-        steps("warm_up", "steps in which kl comes to weigh 1", 2_000, least=0),
+        size("z2_dim", "latent dimensions of the layer above", 10),
+        whole("warm_up", "steps in which kl comes to weigh 1", 2_000, least=0),
     )
     made = f"codebase.models.layers:{cls}"
     return Entry(name, line, source, made, "likelihood", 20_000, flags)
@@ -43,9 +43,9 @@ ENTRIES = (
         "likelihood",
         20_000,
         (
-            whole("n", "choices", 20, most=1_000),
-            whole("c", "of how many each is one", 10, least=2, most=1_000),
-            steps("t_steps", "steps in which the temperature falls from 1 to ½"),
+            size("n", "choices", 20, most=1_000),
+            size("c", "of how many each is one", 10, least=2, most=1_000),
+            whole("t_steps", "steps in which the temperature falls from 1 to ½", 10_000),
         ),
     ),
     Entry(
@@ -57,12 +57,12 @@ ENTRIES = (
         20_000,
         (
             dimensions(10),
-            whole("c", "of how many the choice is one", 10, least=2, most=1_000),
+            size("c", "of how many the choice is one", 10, least=2, most=1_000),
             real("gamma", "weight of |kl − capacity|", 30.0),
             real("capacity_z", "nats that kl of the Gaussian is led to", 5.0),
             real("capacity_c", "nats that kl of the choice is led to, log C at most", 5.0),
-            steps("capacity_steps", "steps in which the capacities grow to that"),
-            steps("t_steps", "steps in which the temperature falls from 1 to ½"),
+            whole("capacity_steps", "steps in which the capacities grow to that", 10_000),
+            whole("t_steps", "steps in which the temperature falls from 1 to ½", 10_000),
         ),
     ),
     Entry(
@@ -73,9 +73,9 @@ ENTRIES = (
         "likelihood",
         20_000,
         (
-            whole("codes", "entries that an image has", 10, most=1_000),
-            whole("k", "entries of the codebook", 64, most=10_000),
-            whole("width", "dimensions of an entry", 8, most=1_000),
+            size("codes", "entries that an image has", 10, most=1_000),
+            size("k", "entries of the codebook", 64, most=10_000),
+            size("width", "dimensions of an entry", 8, most=1_000),
             one_of("codebook", "ema: averages of what chose them", "ema", "gradient"),
             one_of("code_prior", "over the codes", "learned", "uniform"),
         ),
@@ -97,6 +97,6 @@ ENTRIES = (
         "codebase.models.auxiliary:AuxiliaryVAE",
         "likelihood",
         20_000,
-        (dimensions(10), whole("a_dim", "dimensions of the auxiliary variable", 10)),
+        (dimensions(10), size("a_dim", "dimensions of the auxiliary variable", 10)),
     ),
 )

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from codebase import axes
+from codebase.axes import nets
 from codebase.catalogue.entry import Entry
-from codebase.catalogue.flags import LAYERS, dimensions, one_of, real, steps, whole
-from codebase.flag import IF_CHANGED, IN_NAME, Flag, number
+from codebase.catalogue.flags import LAYERS, dimensions, size
+from codebase.flag import IN_NAME, Flag, number, one_of, real, whole
 
 
 def _exact(name, line, source, cls, iter_max, *own):
@@ -20,8 +20,8 @@ ENTRIES = (
         "Germain et al. 2015",
         "autoregressive:MADE",
         20_000,
-        whole("hidden", "width of the hidden layers", 500),
-        whole("layers", "hidden layers", 2, most=100),
+        size("hidden", "width of the hidden layers", 500),
+        size("layers", "hidden layers", 2, most=100),
     ),
     _exact(
         "pixelcnn",
@@ -29,8 +29,8 @@ ENTRIES = (
         "van den Oord et al. 2016",
         "pixelcnn:PixelCNN",
         5_000,
-        whole("channels", "of each of the two stacks", 16, most=1_000),
-        whole("layers", "of convolutions; layers + 2 rows and columns are seen", 6, most=100),
+        size("channels", "of each of the two stacks", 16, most=1_000),
+        size("layers", "of convolutions; layers + 2 rows and columns are seen", 6, most=100),
     ),
     _exact(
         "transformer",
@@ -38,10 +38,10 @@ ENTRIES = (
         "Vaswani et al. 2017; Chen et al. 2020",
         "transformer:Transformer",
         5_000,
-        whole("width", "of what a place knows", 64),
-        whole("layers", "of attention", 3, most=100),
-        whole("heads", "of the attention, which divide the width", 4, most=100),
-        whole("patch", "side of a patch, which divides 28", 2, most=2),
+        size("width", "of what a place knows", 64),
+        size("layers", "of attention", 3, most=100),
+        size("heads", "of the attention, which divide the width", 4, most=100),
+        size("patch", "side of a patch, which divides 28", 2, most=2),
     ),
     Entry(
         "gan",
@@ -54,7 +54,7 @@ ENTRIES = (
             dimensions(64),
             one_of("game", "what the generator minimizes", "non-saturating", "minimax"),
             one_of("net", "of both players", "mlp", "conv"),
-            axes.HIDDEN,
+            nets.HIDDEN,
             Flag(
                 "dropout",
                 "share of the discriminator's hidden units that are 0 in training",
@@ -80,7 +80,7 @@ ENTRIES = (
                 0.1,
             ),
             one_of("net", "of all three players", "mlp", "conv"),
-            axes.HIDDEN,
+            nets.HIDDEN,
         ),
         lr=2e-4,
     ),
@@ -97,12 +97,12 @@ ENTRIES = (
                 names=IN_NAME,
                 written=lambda net: f"net={net}",
             ),
-            whole("times", "steps of noise", 200),
+            size("times", "steps of noise", 200),
             one_of("noising", "schedule of the noise", "logsnr", "linear"),
             one_of("objective", "squared error of the noise, or the bound", "simple", "bound"),
-            replace(axes.HIDDEN, default=512),
+            replace(nets.HIDDEN, default=512),
             replace(LAYERS, help="hidden layers of the mlp", default=3),
-            replace(whole("channels", "of the unet", 16, most=1_000), names=IF_CHANGED),
+            whole("channels", "of the unet", 16, most=1_000),
         ),
     ),
     Entry(
@@ -114,9 +114,9 @@ ENTRIES = (
         20_000,
         (
             dimensions(10),
-            steps("vae_steps", "steps in which the VAE is trained"),
-            whole("times", "steps of noise", 200),
-            replace(axes.HIDDEN, default=128),
+            whole("vae_steps", "steps in which the VAE is trained", 10_000),
+            size("times", "steps of noise", 200),
+            replace(nets.HIDDEN, default=128),
             replace(LAYERS, help="hidden layers of the network", default=3),
         ),
     ),
