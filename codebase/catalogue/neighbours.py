@@ -8,9 +8,9 @@ from codebase.catalogue.flags import LAYERS, dimensions, size
 from codebase.flag import IN_NAME, Flag, number, one_of, real, whole
 
 
-def _exact(name, line, source, cls, iter_max, *own):
+def _exact(name, line, source, cls, iter_max, *own, lr=1e-3):
     """One of models.autoregressive and its neighbours, "module:Class"."""
-    return Entry(name, line, source, f"codebase.models.{cls}", "exact", iter_max, own)
+    return Entry(name, line, source, f"codebase.models.{cls}", "exact", iter_max, own, lr=lr)
 
 
 ENTRIES = (
@@ -31,6 +31,7 @@ ENTRIES = (
         5_000,
         size("channels", "of each of the two stacks", 16, most=1_000),
         size("layers", "of convolutions; layers + 2 rows and columns are seen", 6, most=100),
+        lr=4e-3,
     ),
     _exact(
         "transformer",
