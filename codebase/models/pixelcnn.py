@@ -78,6 +78,7 @@ class Stacks(nn.Module):
             nn.ReLU(),
             nn.Conv2d(2 * channels, 1, 1),
         )
+        # A CPU takes two thirds of the time then.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
