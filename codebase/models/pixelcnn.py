@@ -16,7 +16,7 @@ FIRST = 3  # rows above, and columns on each side, that the first layer sees; ot
 
 
 class Layer(nn.Module):
-    """A layer of the two stacks, whose convolutions are padded so as to look back only.
+    """A layer of the two stacks: padded convolutions, of which what looks back only is kept.
 
     The upper stack v at row r knows rows up to r, all of them from left to right; the row's own
     stack h at (r, c) knows of its row what lies before c, and of the rows above what v of row r − 1
