@@ -1,16 +1,11 @@
 """Objectives: what is minimized. They are in models/objectives.py and, of a kind, beside it."""
 
-from codebase.axes.part import DENSITY, GAUSSIAN, UNSCALED, Part
-from codebase.flag import Flag, number, real, whole
+from dataclasses import replace
 
-BETA = Flag(
-    "beta",
-    "weight of kl in the loss, rec + β·kl",
-    type=number(float, 0),
-    default=1.0,
-    argument="beta",
-    beyond=True,
-)
+from codebase.axes.part import DENSITY, GAUSSIAN, UNSCALED, Part
+from codebase.flag import real, whole
+
+BETA = replace(real("beta", "weight of kl in the loss, rec + β·kl", 1.0), beyond=True)
 WARMUP = whole("warmup", "steps over which β, or the capacity, grows from 0", 5_000)
 GAMMA = real("gamma", "weight of the distance of kl to its capacity", 30.0)
 CAPACITY = real("capacity", "nats of kl at the end of the warm-up", 20.0)

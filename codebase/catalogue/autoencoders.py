@@ -5,7 +5,7 @@ from dataclasses import replace
 from codebase.axes import nets
 from codebase.catalogue.entry import Entry
 from codebase.catalogue.flags import LAYERS, dimensions
-from codebase.flag import Flag, number, one_of, real, switch, whole
+from codebase.flag import Flag, one_of, real, switch, whole
 
 ONE_LAYER = replace(LAYERS, default=0)
 ACTIVATION = one_of(
@@ -61,27 +61,11 @@ ENTRIES = (
         "an autoencoder of convolutions",
         "Masci et al. 2011",
         "convolutional:ConvAutoencoder",
-        Flag(
-            "channels",
-            "of the first layer, twice as many in every further one",
-            type=number(int, 1, 10_000),
-            default=16,
-            argument="channels",
+        whole(
+            "channels", "of the first layer, twice as many in every further one", 16, most=10_000
         ),
-        Flag(
-            "layers",
-            "of stride 2, on each side",
-            type=number(int, 0, 10),
-            default=2,
-            argument="layers",
-        ),
-        Flag(
-            "kernel",
-            "side of the kernels, odd",
-            type=number(int, 1, 99),
-            default=3,
-            argument="kernel",
-        ),
+        whole("layers", "of stride 2, on each side", 2, least=0, most=10),
+        whole("kernel", "side of the kernels, odd", 3, most=99),
         *(ACTIVATION, OUTPUT),
     ),
     _autoencoder(
@@ -105,13 +89,7 @@ ENTRIES = (
         "Makhzani & Frey 2014",
         "sparse:KSparseAutoencoder",
         *(*SHALLOW, replace(TIED, default=1)),
-        Flag(
-            "active",
-            "k, the units that are kept",
-            type=number(int, 1, 10_000),
-            default=25,
-            argument="active",
-        ),
+        whole("active", "k, the units that are kept", 25, most=10_000),
         real("alpha", "in evaluation αk are kept", 1.0, least=1),
         z=1_000,
     ),
@@ -131,13 +109,7 @@ ENTRIES = (
         "Ng 2011",
         "sparse:KLSparseAutoencoder",
         *(*SHALLOW, TIED, WEIGHT),
-        Flag(
-            "rho",
-            "ρ, how active a unit is to be on average",
-            type=number(float, 1e-6, 1 - 1e-6),
-            default=0.05,
-            argument="rho",
-        ),
+        real("rho", "ρ, how active a unit is to be on average", 0.05, least=1e-6, most=1 - 1e-6),
         z=1_000,
     ),
     _autoencoder(

@@ -84,6 +84,4 @@ SEMISUPERVISED = (
 )
 
 # Of MLPs
-LAYERS = Flag(
-    "layers", "hidden layers on each side", type=number(int, 0, 100), default=2, argument="layers"
-)
+LAYERS = whole("layers", "hidden layers on each side", 2, least=0, most=100)

@@ -2,7 +2,7 @@
 
 from codebase.catalogue.entry import Entry
 from codebase.catalogue.flags import dimensions, size
-from codebase.flag import Flag, number, one_of, real, whole
+from codebase.flag import one_of, real, whole
 
 
 def _layers(name, line, source, cls):
@@ -26,13 +26,7 @@ ENTRIES = (
         20_000,
         (
             dimensions(10),
-            Flag(
-                "inner",
-                "gradient steps for a posterior",
-                type=number(int, 1, 100_000),
-                default=20,
-                argument="inner",
-            ),
+            whole("inner", "gradient steps for a posterior", 20, most=100_000),
         ),
     ),
     Entry(

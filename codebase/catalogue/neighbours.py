@@ -5,7 +5,7 @@ from dataclasses import replace
 from codebase.axes import nets
 from codebase.catalogue.entry import Entry
 from codebase.catalogue.flags import LAYERS, dimensions, size
-from codebase.flag import IN_NAME, Flag, number, one_of, real, whole
+from codebase.flag import IN_NAME, one_of, real, whole
 
 
 def _exact(name, line, source, cls, iter_max, *own, lr=1e-3):
@@ -56,12 +56,11 @@ ENTRIES = (
             one_of("game", "what the generator minimizes", "non-saturating", "minimax"),
             one_of("net", "of both players", "mlp", "conv"),
             nets.HIDDEN,
-            Flag(
+            real(
                 "dropout",
                 "share of the discriminator's hidden units that are 0 in training",
-                type=number(float, 0, 0.99),
-                default=0.3,
-                argument="dropout",
+                0.3,
+                most=0.99,
             ),
         ),
         lr=2e-4,
