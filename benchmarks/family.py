@@ -20,6 +20,8 @@ from benchmarks.machine import facts
 from codebase.catalogue import CATALOGUE
 from codebase.report import evidence
 
+# Their numbers are of another kind, and in the pages of their own.
+ELSEWHERE = "reconstruction", "exact", "adversarial", "diffusion"
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "results" / "family", ROOT / "docs" / "models.md"
 SEEDS, IW = range(3), 500
@@ -120,7 +122,7 @@ def _run(folder, entry, seed):
 def _over_vae(folder, run, seed):
     """{number: [mean, s.e.] of the differences on the same bits, image by image}, or None."""
     vae = _run(folder, CATALOGUE["vae"], seed)
-    if not vae or not (run / "per_image.npz").exists():
+    if vae in (None, run) or not (run / "per_image.npz").exists():
         return None
     return evidence.differences(run, vae)
 
@@ -139,9 +141,9 @@ def page():
 
 
 def listed():
-    """Lines of a Markdown table: name, line and source of every model."""
-    rows = [f"| `{e.name}` | {e.line} | {e.source} |" for e in CATALOGUE.values()]
-    return ["| name | what it is | source |", "|---|---|---|", *rows]
+    """Lines of a Markdown table: name, line and source of every model, and what that reports."""
+    rows = [f"| `{e.name}` | {e.line} | {e.source} | {e.claim} |" for e in CATALOGUE.values()]
+    return ["| name | what it is | source | which reports |", "|---|---|---|---|", *rows]
 
 
 def table():
@@ -149,7 +151,9 @@ def table():
     costs = json.loads((RESULTS / COST).read_text("utf-8")) if (RESULTS / COST).exists() else {}
     head = ["model", "nelbo", "kl", "rec", f"IWAE-{IW}", "over the VAE's", "active", "s", "step"]
     lines, missing = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"], []
-    for name in CATALOGUE:
+    for name, entry in CATALOGUE.items():
+        if entry.task in ELSEWHERE:
+            continue
         found = [path for seed in SEEDS if (path := RESULTS / f"{name}_seed={seed}.json").exists()]
         records = [json.loads(path.read_text(encoding="utf-8")) for path in found]
         ratio = costs.get("step", {}).get(name)

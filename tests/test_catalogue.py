@@ -358,7 +358,7 @@ def test_the_page_s_tables_are_the_catalogue_s_and_what_was_measured():
     text = PAGE.read_text(encoding="utf-8")
     assert text == family.page()
     for entry in CATALOGUE.values():
-        assert f"| `{entry.name}` | {entry.line} | {entry.source} |" in text
+        assert f"| `{entry.name}` | {entry.line} | {entry.source} | {entry.claim} |" in text
 
 
 @EVERY

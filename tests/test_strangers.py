@@ -18,10 +18,19 @@ from codebase.runs.saved import open_run
 
 ENTRIES = {
     "full": Entry(
-        *("full", "full covariance", "", "throwaway:FullVAE", "likelihood", 20, (dimensions(3),))
+        *(
+            "full",
+            "full covariance",
+            "",
+            "",
+            "throwaway:FullVAE",
+            "likelihood",
+            20,
+            (dimensions(3),),
+        )
     ),
     "grey": Entry(
-        *("grey", "grey pixels", "", "throwaway:GreyVAE", "likelihood", 20, (dimensions(3),))
+        *("grey", "grey pixels", "", "", "throwaway:GreyVAE", "likelihood", 20, (dimensions(3),))
     ),
 }
 EVERY = pytest.mark.parametrize("name", ENTRIES)

@@ -26,10 +26,10 @@ DENSE = (nets.HIDDEN, LAYERS, ACTIVATION, OUTPUT)
 SHALLOW = (nets.HIDDEN, ONE_LAYER, ACTIVATION, OUTPUT)
 
 
-def _autoencoder(name, line, source, cls, *own, z=10):
+def _autoencoder(name, line, source, claim, cls, *own, z=10):
     """One of models.autoencoders and its neighbours, "module:Class"."""
     model = f"codebase.models.{cls}"
-    return Entry(name, line, source, model, "reconstruction", 20_000, (dimensions(z), *own))
+    return Entry(name, line, source, claim, model, "reconstruction", 20_000, (dimensions(z), *own))
 
 
 ENTRIES = (
@@ -37,6 +37,7 @@ ENTRIES = (
         "ae",
         "a deep autoencoder: a code for each image, and the image redrawn from it",
         "Hinton & Salakhutdinov 2006",
+        "far better codes than PCA's",
         "autoencoders:DeepAutoencoder",
         *(*DENSE, TIED),
     ),
@@ -44,6 +45,7 @@ ENTRIES = (
         "linear-ae",
         "an autoencoder of one linear layer on each side: PCA, found by gradients",
         "Baldi & Hornik 1989",
+        "PCA's subspace is the only minimum, all else that is flat a saddle",
         "autoencoders:DeepAutoencoder",
         *(nets.HIDDEN, ONE_LAYER, replace(ACTIVATION, default="linear")),
         *(replace(OUTPUT, default="linear"), TIED),
@@ -52,6 +54,7 @@ ENTRIES = (
         "stacked-ae",
         "a deep autoencoder whose layers are trained one by one first, then together",
         "Bengio et al. 2007",
+        "deep networks from random starts get stuck",
         "autoencoders:StackedAutoencoder",
         *(*DENSE, TIED),
         whole("pretrain", "steps that each layer is trained for alone", 2_000, least=0),
@@ -60,6 +63,7 @@ ENTRIES = (
         "conv-ae",
         "an autoencoder of convolutions",
         "Masci et al. 2011",
+        "filters that are a better start for a classifier of MNIST and CIFAR-10",
         "convolutional:ConvAutoencoder",
         whole(
             "channels", "of the first layer, twice as many in every further one", 16, most=10_000
@@ -72,6 +76,7 @@ ENTRIES = (
         "denoising-ae",
         "a deep autoencoder that redraws the clean image from a spoiled one",
         "Vincent et al. 2008",
+        "robuster features; stacked, better classifiers",
         "autoencoders:DenoisingAutoencoder",
         *(*DENSE, TIED),
         Flag(
@@ -87,6 +92,7 @@ ENTRIES = (
         "k-sparse-ae",
         "an autoencoder that keeps the k largest units of a large linear code",
         "Makhzani & Frey 2014",
+        "classifies MNIST and NORB better than denoising autoencoders, dropout and RBMs",
         "sparse:KSparseAutoencoder",
         *(*SHALLOW, replace(TIED, default=1)),
         whole("active", "k, the units that are kept", 25, most=10_000),
@@ -97,6 +103,7 @@ ENTRIES = (
         "l1-ae",
         "an autoencoder whose codes cost their absolute values, or their squares",
         "Ng 2011",
+        "features from unlabelled images alone",
         "sparse:NormSparseAutoencoder",
         *SHALLOW,
         WEIGHT,
@@ -107,6 +114,7 @@ ENTRIES = (
         "kl-ae",
         "an autoencoder of sigmoid units that are to be active as seldom as ρ",
         "Ng 2011",
+        "features from unlabelled images alone",
         "sparse:KLSparseAutoencoder",
         *(*SHALLOW, TIED, WEIGHT),
         real("rho", "ρ, how active a unit is to be on average", 0.05, least=1e-6, most=1 - 1e-6),
@@ -116,6 +124,7 @@ ENTRIES = (
         "contractive-ae",
         "an autoencoder whose code hardly moves when the image does",
         "Rifai et al. 2011",
+        "classifies as well as denoising autoencoders or better",
         "sparse:ContractiveAutoencoder",
         *(*SHALLOW, replace(TIED, default=1), WEIGHT),
         z=1_000,

@@ -22,6 +22,7 @@ class Entry:
         name: what one types, and what begins its runs' names.
         line: what it is, in one line.
         source: who thought of it.
+        claim: what is reported of it there, as far as it was read; "" where nothing was.
         model: "module:Class"; imported when it is built. A constructor takes `name`, what the
             flags' `argument`s say, and `x_dim`, the number of pixels, which is 784 without it.
         task: the module of codebase.tasks that measures and draws it.
@@ -38,6 +39,7 @@ class Entry:
     name: str
     line: str
     source: str
+    claim: str
     model: str
     task: str
     iter_max: int

@@ -5,7 +5,7 @@ from codebase.catalogue.flags import dimensions, size
 from codebase.flag import one_of, real, whole
 
 
-def _layers(name, line, source, cls):
+def _layers(name, line, source, claim, cls):
     """A VAE of two layers."""
     flags = (
         dimensions(10),
@@ -13,7 +13,7 @@ def _layers(name, line, source, cls):
         whole("warm_up", "steps in which kl comes to weigh 1", 2_000, least=0),
     )
     made = f"codebase.models.layers:{cls}"
-    return Entry(name, line, source, made, "likelihood", 20_000, flags)
+    return Entry(name, line, source, claim, made, "likelihood", 20_000, flags)
 
 
 ENTRIES = (
@@ -21,6 +21,7 @@ ENTRIES = (
         "svi",
         "a VAE without an encoder: gradient steps find every image's posterior anew",
         "Hoffman et al. 2013",
+        "millions of documents, and better than batches of fewer",
         "codebase.models.svi:SVI",
         "likelihood",
         20_000,
@@ -33,6 +34,7 @@ ENTRIES = (
         "categorical",
         "a VAE with N choices of one in C, by Gumbel-softmax; its bounds are of hard choices",
         "Jang et al. 2017; Maddison et al. 2017",
+        "static bits, 20 × 10: bound 101.5 nats (200 × 2: 105.0)",
         "codebase.models.categorical:CategoricalVAE",
         "likelihood",
         20_000,
@@ -46,6 +48,7 @@ ENTRIES = (
         "joint",
         "a Gaussian vector and one choice of C per image, with a capacity each",
         "Dupont 2018",
+        "keeps discrete and continuous factors apart, unsupervised",
         "codebase.models.categorical:JointVAE",
         "likelihood",
         20_000,
@@ -63,6 +66,7 @@ ENTRIES = (
         "vq",
         "a VAE whose latents are entries of a codebook, with a learned prior over them",
         "van den Oord et al. 2017",
+        "no posterior collapses; images, video and speech",
         "codebase.models.vq:VQVAE",
         "likelihood",
         20_000,
@@ -75,19 +79,31 @@ ENTRIES = (
         ),
     ),
     _layers(
-        "two-layer", "a VAE with a latent vector above another", "Burda et al. 2016", "TwoLayer"
+        "two-layer",
+        "a VAE with a latent vector above another",
+        "Burda et al. 2016",
+        "dynamic bits: 85.33 nats, one layer 86.76",
+        "TwoLayer",
     ),
     _layers(
         "ladder",
         "two layers whose posterior merges what the image and the layer above say",
         "Sønderby et al. 2016",
+        "dynamic bits: 81.74 nats; uses layers that lie idle otherwise, given warm-up",
         "Ladder",
     ),
-    _layers("structured", "a ladder of rectified Gaussians", "Salimans 2016", "Structured"),
+    _layers(
+        "structured",
+        "a ladder of rectified Gaussians",
+        "Salimans 2016",
+        "many layers of sparse units, trained together",
+        "Structured",
+    ),
     Entry(
         "auxiliary",
         "a VAE whose posterior is a mixture over an auxiliary variable",
         "Maaløe et al. 2016",
+        "posteriors of more shapes, trained faster, the generative model the same",
         "codebase.models.auxiliary:AuxiliaryVAE",
         "likelihood",
         20_000,

@@ -8,9 +8,9 @@ from codebase.catalogue.flags import LAYERS, dimensions, size
 from codebase.flag import IN_NAME, one_of, real, whole
 
 
-def _exact(name, line, source, cls, iter_max, *own, lr=1e-3):
+def _exact(name, line, source, claim, cls, iter_max, *own, lr=1e-3):
     """One of models.autoregressive and its neighbours, "module:Class"."""
-    return Entry(name, line, source, f"codebase.models.{cls}", "exact", iter_max, own, lr=lr)
+    return Entry(name, line, source, claim, f"codebase.models.{cls}", "exact", iter_max, own, lr=lr)
 
 
 ENTRIES = (
@@ -18,6 +18,7 @@ ENTRIES = (
         "made",
         "a masked MLP that gives each pixel given those before: log p(x) is exact",
         "Germain et al. 2015",
+        "as good as other tractable densities, and faster; binarized MNIST: 86.64 nats",
         "autoregressive:MADE",
         20_000,
         size("hidden", "width of the hidden layers", 500),
@@ -27,6 +28,7 @@ ENTRIES = (
         "pixelcnn",
         "the same by small convolutions that look back only, without a blind spot",
         "van den Oord et al. 2016",
+        "binarized MNIST: 81.30 nats (PixelRNN 79.20)",
         "pixelcnn:PixelCNN",
         5_000,
         size("channels", "of each of the two stacks", 16, most=1_000),
@@ -37,6 +39,7 @@ ENTRIES = (
         "transformer",
         "the same by a small transformer over patches of pixels, 2^(patch²) kinds of them",
         "Vaswani et al. 2017; Chen et al. 2020",
+        "pixels in a row, nothing said of rows and columns: features as good as supervised ones",
         "transformer:Transformer",
         5_000,
         size("width", "of what a place knows", 64),
@@ -48,6 +51,7 @@ ENTRIES = (
         "gan",
         "a generator of images against a discriminator: samples, but neither density nor codes",
         "Goodfellow et al. 2014",
+        "its only optimum is the data's distribution; neither chains nor inference are needed",
         "codebase.models.gan:GAN",
         "adversarial",
         20_000,
@@ -69,6 +73,7 @@ ENTRIES = (
         "vae-gan",
         "a VAE whose reconstructions are compared by what a discriminator sees of them",
         "Larsen et al. 2016",
+        "better-looking faces than by errors of pixels",
         "codebase.models.vaegan:VAEGAN",
         "likelihood",
         20_000,
@@ -88,6 +93,7 @@ ENTRIES = (
         "diffusion",
         "noise taken away step by step; a bound of log p(x), and no latents",
         "Ho et al. 2020",
+        "CIFAR-10: FID 3.17",
         "codebase.models.diffusion:Diffusion",
         "diffusion",
         20_000,
@@ -109,6 +115,7 @@ ENTRIES = (
         "latent-diffusion",
         "a VAE, and over its codes, once it stands still, diffusion as a prior",
         "Rombach et al. 2022; Vahdat et al. 2021",
+        "nearly the same images for far less computation",
         "codebase.models.latent_diffusion:LatentDiffusion",
         "diffusion",
         20_000,

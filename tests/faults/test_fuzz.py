@@ -235,7 +235,7 @@ def opened(here, monkeypatch):
     five = datasets.Dataset("digits", x, torch.arange(5), x, torch.arange(5))
     monkeypatch.setattr(datasets, "load", lambda *_: five)
     monkeypatch.setattr(run_module, "versions", dict)
-    entry = Entry("vae", "", "", "test_fuzz:Wide", "likelihood", 10, ())
+    entry = Entry("vae", "", "", "", "test_fuzz:Wide", "likelihood", 10, ())
     p = parser_of(entry)
     settings = settings_of(entry, p, p.parse_args(["--iter_max", "1", "--threads", "1"]))
 
