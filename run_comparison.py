@@ -19,17 +19,25 @@ def main():
         default=str(ROOT / "docs"),
         help="receives comparison.md and .html, neighbours.md",
     )
-    add("--add", type=folder, metavar="RUN", help="first copy this finished run's record there")
-    add("--over", type=folder, metavar="RUN", help="the VAE's run that --add's is held against")
+    add(
+        "--add",
+        type=folder,
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="first copy these finished runs' records there, each with its difference to the "
+        "VAE's run of its seed that lies beside it",
+    )
+    add("--over", type=folder, metavar="RUN", help="the run that they are held against instead")
     args = p.parse_args()
 
     from codebase.report import comparison, evidence, neighbours
 
     results, out = Path(args.results), Path(args.out)
-    if args.add:
-        over = Path(args.over) if args.over else None
-        print(f"added: {evidence.add(Path(args.add), over, results)}")
-        neighbours.keep_picture(Path(args.add), results, out)
+    over = Path(args.over) if args.over else None
+    for run in map(Path, args.add):
+        print(f"added: {evidence.add(run, over, results)}")
+        neighbours.keep_picture(run, results, out)
     written = [*comparison.write(results, out), neighbours.write(results, out)]
     print(f"written: {', '.join(map(str, written))}")
 

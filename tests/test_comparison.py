@@ -213,15 +213,15 @@ def test_a_damaged_record_is_named(here):
 # What is added
 
 
-def finished(here, name, bounds, sha256="0"):
+def finished(here, name, bounds, sha256="0", seed=0, **more):
     """A run's folder, with bounds of each image."""
-    folder = here / f"model={name}_z=10_run=0000"
-    folder.mkdir()
-    content = record(name, data_dir=str(here)) | {
+    content = record(name, seed, data_dir=str(here), **more) | {
         "data": {"name": "mnist", "sha256": sha256},
         "unit": "nats",
         "more": 1,
     }
+    folder = here / content["run"]
+    folder.mkdir()
     (folder / "results.json").write_text(json.dumps(content))
     np.savez(folder / "per_image.npz", **bounds)
     return folder
@@ -248,6 +248,28 @@ def test_a_run_is_added_with_its_difference_on_the_same_bits(here):
     assert f"−{-mean:.2f} ± {se:.2f}" in comparison.page(here / "results")
 
 
+def test_a_run_is_held_against_the_vae_of_its_seed_that_lies_beside_it(here):
+    own = {"iwae-500": np.full(7, 97.0)}
+    for seed, bound in enumerate((99.0, 100.0)):
+        finished(here, "vae", {"iwae-500": np.full(7, bound)}, seed=seed)
+
+    def held(run):
+        content = json.loads(evidence.add(run, None, here / "results").read_text())
+        return content.get("over_vae")
+
+    difference = {"of": "model=vae_z=10_run=0001", "iwae-500": [-3.0, 0.0]}
+    assert held(finished(here, "realnvp", own, seed=1)) == difference
+    assert held(finished(here, "vamp", own, seed=2)) is None  # there is none
+    assert held(finished(here, "maf", own, sha256="1", seed=1)) is None  # of these images
+    assert held(finished(here, "logistic", own, seed=1)) is None  # of these pixels
+    assert held(here / "model=vae_z=10_run=0001") is None  # but itself
+    finished(here, "vae", {"iwae-500": np.full(7, 98.0)}, seed=3, iterations=5)
+    assert held(finished(here, "iaf", own, seed=3)) is None  # of that length
+    preset = dict(PRESETS["ladder-vamp"].values)
+    ladder = finished(here, "vamp", own, seed=1, iterations=300_000, **preset)
+    assert held(ladder) is None  # for there is no ladder-vae
+
+
 @pytest.mark.parametrize("name", ["logistic", "vae-gan"])
 def test_nats_of_grey_pixels_are_held_against_none_of_binary_ones(here, name):
     vae, grey = finished(here, "vae", {}), finished(here, name, {})
@@ -270,13 +292,14 @@ def test_what_is_not_finished_is_not_added(here):
 
 
 def test_the_script_adds_and_writes_where_it_is_told(here, monkeypatch, capsys):
-    run = finished(here, "vae", {})
-    words = ["--results", "results", "--out", "there", "--add", str(run)]
+    runs = [str(finished(here, name, {})) for name in ("vae", "iaf")]
+    words = ["--results", "results", "--out", "there", "--add", *runs]
     monkeypatch.setattr("sys.argv", ["run_comparison.py", *words])
     runpy.run_path(str(ROOT / "run_comparison.py"), run_name="__main__")
     assert "| vae |  | all | 100.00 ± 0.30" in (here / "there" / "comparison.md").read_text("utf-8")
+    assert "| iaf |  | all | 100.00 ± 0.30" in (here / "there" / "comparison.md").read_text("utf-8")
     assert (here / "there" / "comparison.html").exists()
-    assert capsys.readouterr().out.startswith("added: ")
+    assert capsys.readouterr().out.count("added: ") == 2
 
 
 # Sorting

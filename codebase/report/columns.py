@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 
 from codebase.catalogue import CATALOGUE
 from codebase.evaluation.numbers import Number
-from codebase.report.evidence import Group
+from codebase.report.evidence import HELD_AGAINST, Group
 
 IWAE = ("numbers", "test", "iwae-5000"), ("numbers", "test", "iwae-500")  # the best there is
-
-HELD_AGAINST = "vae", "ladder-vae"  # at their defaults, by the others
 
 QUALITY = "uses", "quality"
 FID = (*QUALITY, "numbers", "samples", "FID")

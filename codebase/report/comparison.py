@@ -26,7 +26,7 @@ th[aria-sort=descending]::after { content: " ▼"; }
   .table { width: 96vw; margin-left: calc((100% - 96vw) / 2); }
 }
 """
-STEP_COST = Path("family") / "cost.json"
+STEP_COST = "cost.json"
 DISENTANGLED = "vae", "capacity", "tc", "dip", "factor", "joint"  # shown, run or not
 SCORES = "MIG", "DCI disentanglement", "DCI completeness", "SAP", "FactorVAE"
 
@@ -60,9 +60,7 @@ def page(results: Path) -> str:
     Raises:
         UserError: a record cannot be read.
     """
-    path = results / STEP_COST
-    steps = records.read(path).get("step", {}) if path.exists() else {}
-    found = groups(results)
+    steps, found = step_costs(results), groups(results)
     mnist = [g for g in found if g.data == "mnist"]
     parts = [INTRODUCTION]
     for title, words, belongs, columns in (
@@ -77,6 +75,16 @@ def page(results: Path) -> str:
     none = [f"{g.name}" for g in mnist if not g.runs]
     parts += ["## What was not run", f"{len(none)} of the above: {', '.join(none) or 'nothing'}."]
     return "\n\n".join(parts) + "\n"
+
+
+def step_costs(results: Path) -> dict[str, float]:
+    """{model: a step's time over the VAE's}, as benchmarks.family has measured it.
+
+    Raises:
+        UserError: the record cannot be read.
+    """
+    path = results / STEP_COST
+    return records.read(path).get("step", {}) if path.exists() else {}
 
 
 # What belongs where

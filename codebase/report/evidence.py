@@ -19,8 +19,10 @@ from codebase.runs.flags import DATA, TRAINING
 KEPT = "run", "model", "flags", "data", "device", "versions", "finished", "training", "numbers"
 MORE = "active_units", "zero_share", "unit"
 OVER, USES, ADDED = "over_vae", "uses", "comparison"
+PER_IMAGE = "per_image.npz"  # of a run, the bounds of each test image
 GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 GREY_MODELS = ("vae-gan",)  # whose likelihood is no choice
+HELD_AGAINST = "vae", "ladder-vae"  # models and presets, by those of the same bits
 APART = "iter_max", "seed", "precision"  # of the flags, said in other columns or only where odd
 
 
@@ -180,7 +182,8 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
 
     Args:
         run: its folder.
-        over: that of the VAE's run it is held against, image by image on the same bits.
+        over: that of the VAE's run it is held against, image by image on the same bits; None: the
+            one of its seed that lies beside it, if there is one that compares.
     Returns:
         The file.
     Raises:
@@ -192,6 +195,7 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
     uses = {p.stem.removeprefix("use-"): records.read(p) for p in sorted(run.glob("use-*.json"))}
     if uses:
         kept[USES] = uses
+    over = over or _beside(run, record)
     if over:
         other = records.read(over / "results.json", "Only a finished run has one.")
         if other["data"] != record["data"]:
@@ -208,6 +212,21 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
     return target
 
 
+def _beside(run, record):
+    """The run in the same folder that this one is held against by default, or None."""
+    key, seed = _key(record), record["flags"]["seed"]
+    if not key or not (run / PER_IMAGE).exists() or is_grey(record):
+        return None
+    reference = HELD_AGAINST[key[0] in PRESETS]
+    for path in sorted(run.parent.glob(f"model=vae_*run={seed:04d}*/{PER_IMAGE}")):
+        other = records.read(path.with_name("results.json"))
+        group = _group(_key(other), {})
+        alike = other["data"] == record["data"] and (group.name, group.flags) == (reference, "")
+        if alike and path.parent != run:
+            return path.parent
+    return None
+
+
 def is_grey(record: Mapping[str, Any]) -> bool:
     """Whether a run's nats are not of binary pixels."""
     key = _key(record)
@@ -220,7 +239,7 @@ def differences(run: Path, over: Path) -> dict[str, list[float]]:
     Raises:
         UserError: one of them has no bounds of each image.
     """
-    paths = [folder / "per_image.npz" for folder in (run, over)]
+    paths = [folder / PER_IMAGE for folder in (run, over)]
     for path in paths:
         if not path.exists():
             raise UserError(f"{path} is not there: the run has no bounds of each image.")
