@@ -120,6 +120,19 @@ def test_means_and_errors_are_over_the_seeds(here):
     assert "| vae |  | all | 101.00 ± 0.58 |" in comparison.page(here)
 
 
+def test_seconds_are_the_median_s_which_a_busy_machine_does_not_move(here):
+    times = 90.0, 1_300.0, 100.0
+    put(
+        here,
+        *(
+            record(seed=i) | {"training": {"iterations": 20_000, "seconds": t}}
+            for i, t in enumerate(times)
+        ),
+    )
+    row = next(line for line in comparison.page(here).splitlines() if line.startswith("| vae |"))
+    assert row.endswith("| 20,000 | 100 | 1.00 | 3 |")
+
+
 def test_a_lone_run_has_its_own_error_and_few_are_said(here):
     bound = {"nelbo": {"value": 99.0, "se": 0.3}, "iwae-500": {"value": 95.0, "se": 0.25}}
     put(here, record(numbers=bound), record(seed=1))
@@ -198,6 +211,8 @@ def test_what_a_model_has_not_is_empty_and_what_bounds_nothing_stands_apart(here
     put(here, exact, game | {"uses": {"quality": quality}})
     text = comparison.page(here)
     assert "| made |  | all | 88.00 ± 0.20 |  |  |  |  |  |  | missing |  |  |  | 20,000 |" in text
+    put(here, record("ssvae", numbers={"accuracy": {"value": 0.75, "se": 0.01}}))
+    assert "| ssvae |  | 100 |  |  |  |  |  |  | 0.7500 ± 0.0100 |" in comparison.page(here)
     assert "| gan |  | 7.00 | 0.900 | missing | 20,000 |" in text.split("## Samples alone")[1]
 
 

@@ -20,9 +20,9 @@ def nats() -> list[Column]:
     """Bounds of log p(x) with the bits they are of, and what else is of images, not of codes."""
     return [
         ("test images", _bits),
-        ("nelbo", shown(*_either("nelbo"), *_either("nll"))),
-        ("kl", _of_latents(_kl)),
-        ("rec", _of_latents(shown(*_either("rec")))),
+        ("nelbo", _always(shown(*_either("nelbo"), *_either("nll")))),
+        ("kl", _always(_of_latents(_kl))),
+        ("rec", _always(_of_latents(shown(*_either("rec"))))),
         ("IWAE", _of_bounds(shown(*IWAE))),
         ("samples", _of_bounds(_samples)),
         ("IWAE − VAE's", _of_bounds(_over)),
@@ -72,6 +72,16 @@ def _of_latents(cell: Cell) -> Cell:
     return lambda group: cell(group) or ("" if group.entry.task in without else None)
 
 
+def _always(cell: Cell) -> Cell:
+    """Of what every run measures that has it: empty, not missing, where runs have it not."""
+
+    def measured(group):
+        found = cell(group)
+        return "" if found is None and group.runs else found
+
+    return measured
+
+
 def _accuracy(group):
     if group.entry.task not in ("classifier", "conditional"):
         return ""
@@ -83,7 +93,7 @@ def codes() -> list[Column]:
     neighbours = ("uses", "neighbours", "numbers", "codes", "k = 5")
     linear = ("uses", "labels", "numbers", "1,000 labels", "codes as they are")
     return [
-        ("active", _of_latents(shown(("active_units",), digits=1))),
+        ("active", _always(_of_latents(shown(("active_units",), digits=1)))),
         ("5-NN", _of_latents(shown(neighbours, digits=4))),
         ("linear, 1,000 labels", _of_latents(shown(linear, digits=4))),
     ]
@@ -103,7 +113,7 @@ def errors() -> list[Column]:
     """Of autoencoders."""
     return [
         ("squared error", shown(("numbers", "test", "error"))),
-        ("PCA's", shown(("numbers", "pca", "error"))),
+        ("PCA's", _always(shown(("numbers", "pca", "error")))),
         *codes(),
     ]
 
@@ -132,8 +142,8 @@ def cost(steps: Mapping[str, float]) -> list[Column]:
     """
 
     def seconds(group):
-        found = group.number("training", "seconds")
-        return f"{found[0].value:,.0f}" if found else None
+        found = group.median("training", "seconds")
+        return None if found is None else f"{found:,.0f}"
 
     def step(group):
         if group.settings or group.name not in CATALOGUE:

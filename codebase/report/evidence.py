@@ -2,6 +2,7 @@
 
 import math
 import re
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,11 @@ class Group:
         if len(found) == 1:
             return found[0], 1
         return Number.of([n.value for n in found]), len(found)
+
+    def median(self, *path: str) -> float | None:
+        """The same number's median over the runs, which one on a busy machine does not move."""
+        found = [n.value for record in self.runs.values() if (n := _number(record, path))]
+        return statistics.median(found) if found else None
 
 
 def _number(record, path):

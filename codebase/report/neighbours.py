@@ -134,10 +134,9 @@ def _none(cell: Cell) -> Cell:
 
 def _seconds(*path: str) -> Cell:
     def cell(group):
-        found = group.number(*path)
-        if not found:
+        seconds = group.median(*path)
+        if seconds is None:
             return None
-        seconds = found[0].value
         return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.2g}"
 
     return cell
@@ -158,17 +157,17 @@ COLUMNS: list[Column] = [
 
 INTRODUCTION = f"""# The VAE and its neighbours
 
-Written by `python run_comparison.py` from the records in `results/`. All are trained on binarized
-MNIST, by the same loop, and judged on the same bits of all 10,000 test images. A number is the mean
-over runs of other seeds, ± its standard error over them; of a single run ± over the images. What
-nobody has measured is *{MISSING}*.
+Written by `python run_comparison.py` from the records in `results/`. All are trained by the same
+loop on MNIST, binarized but for the GAN and the VAE-GAN, which see grey pixels; nats are of the
+same bits of all 10,000 test images. A number is the mean over runs of other seeds, ± its standard
+error over them; of a single run ± over the images. What nobody has measured is *{MISSING}*.
 
 - *nats*: −log p(x) per image where it is *exact*, otherwise a bound from above; less is better. A
   GAN has no density, and the VAE-GAN's is of 256 grey levels, see [comparison.md](comparison.md).
 - *FID*: of 10,000 samples by the features of this project's own classifier (`run.py use quality`),
   drawn as 0s and 1s; less is better. *floor*: that of as many training images. *class entropy*: in
   nats, of the classes that the samples are taken for; log 10 = 2.30 where all are alike.
-- *s to train* and *s for 1,000 samples* are of whatever machine it was.
+- *s to train* and *s for 1,000 samples*: medians over the runs, of whatever machine it was.
 
 Which is for what: an autoregressive model gives the likelihood itself and draws slowly; a GAN draws
 at once and gives no likelihood; a VAE draws at once, bounds the likelihood and codes an image in a
