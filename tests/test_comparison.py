@@ -208,11 +208,11 @@ def test_what_a_model_has_not_is_empty_and_what_bounds_nothing_stands_apart(here
     exact = record("made", numbers={"nll": {"value": 88.0, "se": 0.2}})
     game = record("gan", numbers={"variety": {"value": 0.9, "se": None}})
     quality = {"numbers": {"samples": {"FID": {"value": 7.0, "se": None}}}}
-    put(here, exact, game | {"uses": {"quality": quality}})
+    alone = record("ssvae", numbers={"accuracy": {"value": 0.75, "se": 0.01}}, gw=0.0)
+    put(here, exact, game | {"uses": {"quality": quality}}, alone)
     text = comparison.page(here)
     assert "| made |  | all | 88.00 ± 0.20 |  |  |  |  |  |  | missing |  |  |  | 20,000 |" in text
-    put(here, record("ssvae", numbers={"accuracy": {"value": 0.75, "se": 0.01}}))
-    assert "| ssvae |  | 100 |  |  |  |  |  |  | 0.7500 ± 0.0100 |" in comparison.page(here)
+    assert "| ssvae | --gw 0.0 | 100 |  |  |  |  |  |  | 0.7500 ± 0.0100 |" in text
     assert "| gan |  | 7.00 | 0.900 | missing | 20,000 |" in text.split("## Samples alone")[1]
 
 

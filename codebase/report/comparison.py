@@ -143,9 +143,9 @@ Where there is no bound but the likelihood itself, *nelbo* is that. *FID* is by 
 project's own classifier (`run.py use quality`). *5-NN* and *linear* are accuracies, of the five
 nearest training images and of a linear classifier of 1,000 labels, both on the codes."""
 GREY = "Nats per image of 256 grey levels: they do not compare with those of binary pixels."
-SAMPLES = """Models that draw images and bound nothing. *variety*: the samples' mean squared distance
-from each other over the test images'; *class entropy*, in nats, of the digits that the samples are
-taken for: log 10 = 2.30 where all are alike."""
+SAMPLES = """Models that draw images and bound nothing. *variety*: the samples' mean squared
+distance from each other over the test images'; *class entropy*, in nats, of the digits that the
+samples are taken for: log 10 = 2.30 where all are alike."""
 COMPLETION = """Nats per image of the pixels that are not seen; *gain* is what the bound is better
 than a feed-forward network by."""
 AUTOENCODERS = """Squared error per image of grey pixels, summed over them, on all test images,
