@@ -212,7 +212,7 @@ def test_what_a_model_has_not_is_empty_and_what_bounds_nothing_stands_apart(here
     put(here, exact, game | {"uses": {"quality": quality}}, alone)
     text = comparison.page(here)
     assert "| made |  | all | 88.00 ± 0.20 |  |  |  |  |  |  | missing |  |  |  | 20,000 |" in text
-    assert "| ssvae | --gw 0.0 | 100 |  |  |  |  |  |  | 0.7500 ± 0.0100 |" in text
+    assert "| ssvae | --gw 0.0 --iter_max 20000 | 100 |  |  |  |  |  |  | 0.7500 ± 0.0100 |" in text
     assert "| gan |  | 7.00 | 0.900 | missing | 20,000 |" in text.split("## Samples alone")[1]
 
 
