@@ -31,13 +31,11 @@ def main():
     add("--over", type=folder, metavar="RUN", help="the run that they are held against instead")
     args = p.parse_args()
 
-    from codebase.report import comparison, evidence, neighbours
+    from codebase.report import comparison, neighbours
 
     results, out = Path(args.results), Path(args.out)
     over = Path(args.over) if args.over else None
-    for run in map(Path, args.add):
-        print(f"added: {evidence.add(run, over, results)}")
-        neighbours.keep_picture(run, results, out)
+    comparison.take_up([*map(Path, args.add)], over, results, out)
     written = [*comparison.write(results, out), neighbours.write(results, out)]
     print(f"written: {', '.join(map(str, written))}")
 

@@ -346,6 +346,10 @@ def test_shrinking_the_code_does_not_make_it_cheap(norm):
     assert model.penalty(x, z) < before[1]
     assert (model.decode(z) - before[0]).abs().max() > 0.1
     free = z @ model.dec[0].weight.T + model.bias(0)  # the mutant, whose length is free
+    deep = built(NormSparseAutoencoder, 6, **(LINEAR | {"layers": 1}), norm=norm)
+    for i in range(2):  # the mutant with one free matrix grows that one
+        lengths = deep.matrix(i).norm(dim=0)
+        torch.testing.assert_close(lengths, torch.ones_like(lengths))
     shrunk = NormSparseAutoencoder.matrix(model, 0)
     assert (free - (z @ shrunk.T + model.bias(0))).abs().max() > 0.1
 

@@ -21,7 +21,8 @@ from codebase.engine.randomness import seeded
 from codebase.engine.session import Session
 from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
-from codebase.evaluation.codes import redrawn
+from codebase.evaluation.classifier import predictions
+from codebase.evaluation.codes import codes, redrawn
 from codebase.figures.book import applicable, render
 from codebase.figures.study import Study
 from codebase.figures.style import styled
@@ -144,6 +145,23 @@ def test_codes_and_what_is_redrawn_have_the_shapes_they_should(name, digits):
     assert model.likelihood(z, *y).mean.shape == (*z.shape[:-1], 784)
     assert model.posterior(x, *y).variance.shape == z.shape[1:]
     assert redrawn(model, x).shape == (6, 784)
+
+
+@EVERY
+def test_looking_at_a_model_is_no_chance_and_moves_none(name, digits):
+    """Between two steps as after the last: the mutant's numbers depend on what was drawn before."""
+    model = built(name)
+    x, *_ = minibatch(model, digits)
+    looks = []
+    if model.abilities.reconstructions:
+        looks += [codes, redrawn]
+    if model.abilities.classifier:
+        looks.append(predictions)
+    before = torch.get_rng_state()
+    first = [look(model, x) for look in looks]
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(1)
+    assert all(torch.equal(look(model, x), was) for look, was in zip(looks, first, strict=True))
 
 
 @EVERY

@@ -92,6 +92,12 @@ def test_labels_that_are_not_one_hot_are_refused_in_a_sentence(y):
     assert "\n" not in str(refused.value)
 
 
+def test_its_steps_are_alike_for_every_label_is_known():
+    model = CVAE(z_dim=Z)
+    model.allow_data_dependent_shapes()
+    assert not model.steps_differ
+
+
 def test_a_label_that_the_model_does_not_have_is_refused_before_training(digits, here):
     loader = Batches(digits.train_x[:50], digits.train_y[:50], 10, seeded_generator(0))
     with pytest.raises(UserError, match="expected whole labels from 0 to 4"):

@@ -8,6 +8,7 @@ from oracles import estimate, gaussian, mixture, normal, positive, within
 from throwaway import FullGaussian
 from torch import distributions as torch_d
 
+from codebase.models import distributions
 from codebase.models.distributions import (
     Bernoulli,
     Categorical,
@@ -63,6 +64,25 @@ def test_a_sample_comes_with_its_density_and_carries_gradients_unless_told_other
     torch.testing.assert_close(log_q, q.log_prob(z))
     assert z.requires_grad
     assert not q.sample((M,)).requires_grad
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3)])
+def test_correlated_samples_come_with_their_own_density_in_bf16_too(shape):
+    """The mutant whose product is rounded says the density of another sample."""
+    made = full(B, Z)
+    q = distributions.FullGaussian(made.mean.float(), made.factor.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        z, log_q = q.rsample_and_log_prob(shape)
+    assert (z.shape, z.dtype) == ((*shape, B, Z), torch.float32)
+    torch.testing.assert_close(log_q, q.log_prob(z), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("made", [diagonal, full])
+def test_a_mixture_of_one_point_is_as_of_many(made):
+    p = Mixture(made(K, Z))
+    z, log_p = p.rsample_and_log_prob()
+    assert z.shape == (Z,)
+    torch.testing.assert_close(log_p, p.log_prob(z.unsqueeze(0))[0])
 
 
 @pytest.mark.parametrize("made", [diagonal, full])

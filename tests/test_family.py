@@ -148,6 +148,16 @@ def test_a_mixture_prior_is_the_gmvae_s(digits):
         torch.testing.assert_close(family.loss(x)[0], expected)
 
 
+@pytest.mark.parametrize("objective", ["iwae", "dreg", "renyi"])
+def test_a_scale_that_is_best_for_a_plain_mean_goes_with_no_weights(objective, capsys):
+    words = ["--likelihood", "gaussian", "--sigma", "optimal", "--objective", objective]
+    with pytest.raises(SystemExit):
+        command.main("vae", words=[*words, "--data_dir", "nowhere"], prog="run.py vae")
+    said = capsys.readouterr().err
+    assert f"--sigma optimal does not go with --objective {objective}" in said
+    assert len(said.splitlines()) == 1
+
+
 def test_a_flag_that_changes_nothing_is_refused(capsys):
     for words, said in (
         (["--k", "7"], "--k 7 changes nothing here: it is for --prior mixture or --prior vamp."),

@@ -424,6 +424,17 @@ def test_squared_errors_are_summed_over_pixels_and_the_bound_is_plain():
 # Dimensions apart
 
 
+def test_where_the_networks_are_in_bf16_distances_of_codes_are_not():
+    """Sorted or cancelled, the mutant's are off by their rounding."""
+    a, b = draws(40, Z), draws(40, Z, seed=2)
+    with seeded(1):
+        expected = matching.sliced(a, b, 9).float(), disentangling.covariance(a).float()
+    with seeded(1), torch.autocast("cpu", torch.bfloat16):
+        found = matching.sliced(a.float(), b.float(), 9), disentangling.covariance(a.float())
+    assert {t.dtype for t in found} == {torch.float32}
+    torch.testing.assert_close(found[1], expected[1])
+
+
 def test_the_covariance_is_torch_s_over_the_batch():
     m = draws(9, Z)
     torch.testing.assert_close(disentangling.covariance(m), torch.cov(m.T, correction=0))

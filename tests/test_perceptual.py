@@ -206,6 +206,17 @@ def test_equal_images_are_1_apart_from_none_and_order_does_not_matter():
     torch.testing.assert_close(ms_ssim(flat, flat, k), torch.ones(1).double())
 
 
+def test_where_the_networks_are_in_bf16_it_is_not():
+    """In the mutant E[x²] − m² of all but flat images is rounding, and similarity above 1."""
+    x = (0.7 + 0.02 * pictures(4, 28, 28, seed=1)).float()
+    y = (0.7 + 0.02 * pictures(4, 28, 28, seed=2)).float()
+    k = window(5, 1.0)
+    expected = ms_ssim(x.double(), y.double(), k).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ms_ssim(x, y, k)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_opposites_have_a_finite_gradient():
     """Their parts are below 0, where the mutant without a floor has no power."""
     x = pictures(2, 28, 28, seed=1)

@@ -13,6 +13,7 @@ from codebase import starter, train
 from codebase.data import subsets
 from codebase.data.batches import Batches, seeded_generator
 from codebase.engine import resume
+from codebase.engine.randomness import seeded
 from codebase.engine.session import Session
 from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
@@ -172,21 +173,31 @@ def test_evaluating_in_between_changes_no_bit(here, digits, stacked):
 
     def session(evaluated, seed):
         def evaluate(step):
+            assert not model.training
+            assert torch.equal(torch.rand(3), first)  # seeded, whatever the training drew
             subset_bounds(model, x, run_iwae=False, repeats=3)
             evaluated.append(step)
 
+        def watch(step):
+            assert not model.training
+            torch.rand(step)
+
         model = built("vae", seed)
         loader = Batches(digits.train_x, digits.train_y, 97, seeded_generator(seed))
-        return Session(model, loader, None, "cpu", None, on_evaluation=evaluate)
+        on = {"on_evaluation": evaluate, "on_checkpoint": watch}
+        return Session(model, loader, None, "cpu", None, **on)
 
     def trained(iter_eval):
         evaluated = []
         sessions = [session(evaluated, seed) for seed in range(1 + stacked)]
         own = StackedSession(sessions) if stacked else sessions[0]
         train.loop(own, quiet, 60, iter_save=20, iter_eval=iter_eval)
+        assert all(s.model.training for s in sessions)
         return [s.model for s in sessions], evaluated
 
     x, _ = subsets.test_subset(digits)
+    with seeded():
+        first = torch.rand(3)
     plain, nothing = trained(1_000)
     watched, evaluated = trained(8)
     assert nothing == []

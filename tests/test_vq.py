@@ -57,10 +57,13 @@ def test_an_entry_that_nobody_chooses_stays_where_it_is():
     book = Codebook(K, W).double()
     book.begin(entries)
     torch.testing.assert_close(book.entries, entries)
-    for _ in range(300):
-        chosen, _ = book(found)
-        book.go_on(found, torch.nn.functional.one_hot(chosen, K).double())
-    torch.testing.assert_close(book.entries[0], entries[0], rtol=1e-2, atol=0)
+    chosen, _ = book(found)
+    one_hots = torch.nn.functional.one_hot(chosen, K).double()
+    for _ in range(3_000):  # as often as γ³⁰⁰⁰ = 10⁻¹³; the mutant s/(n + 10⁻⁵) is at 0 by then
+        book.go_on(found, one_hots)
+    torch.testing.assert_close(book.entries[0], entries[0])
+    book.go_on(found, one_hots.roll(1, -1))  # chosen again, it goes to what chose it
+    assert (book.entries[0] - entries[0]).abs().min() > 40
     mutant = Codebook(K, W).double()
     mutant.begin(entries)
     mutant.count.fill_(1e-3)

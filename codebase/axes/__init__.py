@@ -86,6 +86,11 @@ def check(values: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
                     f"--{axis} {part.name} does not go with --{other} {parts[other].name}: it "
                     f"needs {needed}, as --{other} {' or '.join(able)} has."
                 )
+    if values.get("sigma") == "optimal" and objectives.SAMPLES in parts["objective"].flags:
+        raise UserError(
+            f"--sigma optimal does not go with --objective {parts['objective'].name}, which weighs "
+            "samples: that s² is the best for their plain mean. Use --sigma learned."
+        )
     everyone = [(axis, part) for axis, choices in AXES.items() for part in choices]
     seen = read(values)
     for name in {flag.name: None for _, part in everyone for flag in part.flags}:

@@ -168,10 +168,22 @@ class Session:
         elif self.plain_step.average:
             self.plain_step.average.put()
 
+    @contextlib.contextmanager
     def _as_evaluated(self):
-        """The model has its averaged weights, if such are kept."""
+        """The model is what it will be once it is trained: in evaluation mode, with its averaged
+        weights if such are kept. What is drawn meanwhile, the training does not miss.
+        """
         average = self.plain_step.average
-        return average.in_place() if average else contextlib.nullcontext()
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            # A callback may want gradients, which `seeded` has none of.
+            averaged = average.in_place() if average else contextlib.nullcontext()
+            with seeded(), torch.enable_grad(), averaged:
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
 
     def _kept(self):
         """{name: what has a state beside the model and the step}."""
@@ -220,7 +232,7 @@ class Session:
         if broken:
             self._break(iteration - len(rows) + 1 + broken[0], broken[0], rows, drawn)
         if self.semisup and self.model.abilities.classifier:
-            with seeded():  # which may draw
+            with seeded():  # some models draw for it
                 right = self.model.label_posterior(x).mode == y
             summaries["class/acc"] = right.float().mean().item()
         log_summaries(self.writer, summaries, iteration)

@@ -2,15 +2,16 @@
 
 import torch
 
+from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.numbers import Number, Numbers
 from codebase.models.base import Model
 
 
-@torch.no_grad()
 def predictions(model: Model, x: torch.Tensor) -> torch.Tensor:
-    """log q(y|x) for every image: (N, 784), grey or binary → (N, Y)."""
-    return torch.cat([model.label_posterior(part).log_probs for part in x.split(CHUNK)])
+    """log q(y|x) for every image, the same every time: (N, 784), grey or binary → (N, Y)."""
+    with seeded():  # some models draw for it
+        return torch.cat([model.label_posterior(part).log_probs for part in x.split(CHUNK)])
 
 
 def classification(model: Model, x: torch.Tensor, y: torch.Tensor) -> tuple[Numbers, torch.Tensor]:

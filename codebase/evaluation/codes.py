@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.collapse import active
 from codebase.models.base import CodingModel
@@ -25,20 +26,22 @@ def posterior_of(model: CodingModel, x: torch.Tensor) -> Distribution:
     return model.posterior(x, *likeliest_label(model, x))
 
 
-@torch.no_grad()
 def codes(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
-    """What each image is redrawn from, the mean of `posterior_of`: (N, D) → (N, Z).
+    """What each image is redrawn from, the mean of `posterior_of`, the same every time.
 
     Args:
-        x: of the pixels that the model is of.
+        x: (N, D), of the pixels that the model is of.
+    Returns:
+        (N, Z).
     """
-    return torch.cat([posterior_of(model, part).mean for part in x.split(CHUNK)])
+    with seeded():  # some models draw for it
+        return torch.cat([posterior_of(model, part).mean for part in x.split(CHUNK)])
 
 
-@torch.no_grad()
 def redrawn(model: CodingModel, x: torch.Tensor) -> torch.Tensor:
-    """Mean pixels at the codes of images: (N, D) → (N, D)."""
-    return torch.cat([_redrawn(model, part) for part in x.split(CHUNK)])
+    """Mean pixels at the codes of images, the same every time: (N, D) → (N, D)."""
+    with seeded():
+        return torch.cat([_redrawn(model, part) for part in x.split(CHUNK)])
 
 
 def _redrawn(model, x):

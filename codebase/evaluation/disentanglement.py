@@ -1,7 +1,8 @@
 """How far each factor of the data has a latent dimension of its own: four scores, 1 at best.
 
 Each takes codes (N, Z), the posterior means of N images, and their factors (N, F), whole numbers.
-Codes without any information score 0, but for `factor_vae`, whose least is a guess.
+Codes without any information score 0, but for `factor_vae`, whose least is a guess, and for DCI
+where there is one dimension or one factor: it has nothing to be divided among, and scores 1.
 """
 
 from collections.abc import Sequence

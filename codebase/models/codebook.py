@@ -10,7 +10,7 @@ from codebase.models.distributions import Distribution
 from codebase.models.onehots import one_hot
 
 DECAY = 0.99  # of the averages (van den Oord et al. 2017, appendix)
-SMOOTH = 1e-5  # added to how often an entry was chosen, so that none is divided by nothing
+RARELY = 1e-5  # what n does not fall below, so that an entry that nothing chooses stays as it is
 
 
 def nearest(found: torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
@@ -51,14 +51,14 @@ class Codebook(nn.Module):
         """e, (K, W)."""
         if not self.averaged:
             return self.own
-        return self.total / (self.count + SMOOTH).unsqueeze(-1)
+        return self.total / self.count.unsqueeze(-1)
 
     @torch.no_grad()
     def begin(self, entries: torch.Tensor) -> None:
         """Begins with these, (K, W), each as if chosen once: s = n·e."""
         if self.averaged:
             self.count.fill_(1)
-            self.total.copy_(entries * (1 + SMOOTH))
+            self.total.copy_(entries)
         else:
             self.own.copy_(entries)
 
@@ -74,8 +74,9 @@ class Codebook(nn.Module):
         if self.averaged:
             found, one_hots = found.flatten(0, -2), one_hots.flatten(0, -2)
             sums = (one_hots.unsqueeze(-1) * found.unsqueeze(-2)).sum(0)  # (K, W)
-            self.count.mul_(self.decay).add_(one_hots.sum(0), alpha=1 - self.decay)
-            self.total.mul_(self.decay).add_(sums, alpha=1 - self.decay)
+            kept = (RARELY / self.count).clamp(min=self.decay)
+            self.count.mul_(kept).add_(one_hots.sum(0), alpha=1 - self.decay)
+            self.total.mul_(kept.unsqueeze(-1)).add_(sums, alpha=1 - self.decay)
 
 
 class CodePrior(nn.Module):

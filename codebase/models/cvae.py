@@ -54,6 +54,11 @@ class CVAE(StandardNormalPrior, SemiSupervisedModel):
         kl_z, rec = self.negative_elbo_terms_given(x, self.labels(x))  # (Y, B) each
         return Categorical(-(kl_z + rec).T)
 
+    @property
+    def steps_differ(self) -> bool:
+        """No: in training every label is known, and there is none to leave out."""
+        return False
+
     def loss(self, x: torch.Tensor, y: torch.Tensor) -> Loss:
         """−ELBO(x|y), to be minimized, and what to log.
 

@@ -17,6 +17,7 @@ from torch import nn
 from codebase import utils as ut
 from codebase.models.distributions import DiagonalGaussian, sample_and_kl
 from codebase.models.objectives import Objective, summaries
+from codebase.models.precise import precise
 
 if TYPE_CHECKING:
     from codebase.models.base import LatentVariableModel, Loss
@@ -27,7 +28,8 @@ IMAGES = 60_000  # N, until the training images were met
 def covariance(m: torch.Tensor) -> torch.Tensor:
     """1/B Σ (m − m̄)(m − m̄)ᵀ over the batch: (B, Z) → (Z, Z)."""
     centred = m - m.mean(0)
-    return centred.T @ centred / len(m)
+    with precise(m):
+        return centred.T @ centred / len(m)
 
 
 class Dip(Objective):

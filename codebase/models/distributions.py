@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from codebase import utils as ut
+from codebase.models.precise import precise
 
 Formula = Callable[[Any, Any], torch.Tensor]  # of q and p
 
@@ -159,7 +160,11 @@ class FullGaussian(Distribution):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The density comes with ε: no system is solved."""
         noise = torch.randn_like(self.m.expand(*shape, *self.m.shape))
-        value = self.m + (self.factor @ noise.unsqueeze(-1)).squeeze(-1)
+        # All samples as columns of one product: L is not copied for each of them.
+        columns = noise.reshape(-1, *self.m.shape).movedim(0, -1)  # (…, N, S)
+        with precise(noise):
+            turned = self.factor @ columns
+        value = self.m + turned.movedim(-1, 0).reshape(noise.shape)
         return value, self._log_prob_of(noise)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
@@ -217,7 +222,8 @@ class Mixture(Distribution):
         """log 1/K Σ_k p_k(value): (…, Z) → (…)."""
         if isinstance(self.components, DiagonalGaussian):
             m, v = (t.unsqueeze(0) for t in (self.components.m, self.components.v))
-            return ut.log_normal_mixture(value.flatten(0, -2), m, v).view(value.shape[:-1])
+            flat = value.reshape(-1, value.shape[-1])
+            return ut.log_normal_mixture(flat, m, v).view(value.shape[:-1])
         return ut.log_mean_exp(self.log_prob_by_component(value), dim=-1)
 
     def log_prob_by_component(self, value: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """Semi-supervised learning on the codes of a VAE: models M1 and M1+M2 of Kingma et al. (2014)."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -122,7 +124,7 @@ class M1M2(SDGM):
         loss = (kl_1 + rec).mean() + self.gen_weight * (kl_z + kl_y).mean()
         loss = loss + self.class_weight * ce
         if self.labeled_elbo:
-            loss = loss + self.gen_weight * self._cost(al, yl).mean()
+            loss = loss + self.gen_weight * (self._cost(al, yl).mean() + math.log(self.y_dim))
         kl_z = kl_z + q.log_prob(a)
         found = {"gen/elbo": -(kl_z + kl_y + rec).mean(), "gen/elbo_m1": -(kl_1 + rec).mean()}
         found |= {"gen/kl_z": kl_z.mean(), "gen/kl_y": kl_y.mean(), "gen/rec": rec.mean()}

@@ -9,6 +9,7 @@ import torch
 
 from codebase.models.distributions import sample_and_kl
 from codebase.models.objectives import Objective, summaries
+from codebase.models.precise import precise
 
 if TYPE_CHECKING:
     from codebase.models.base import LatentVariableModel, Loss
@@ -44,7 +45,8 @@ def sliced(a: torch.Tensor, b: torch.Tensor, projections: int) -> torch.Tensor:
     """
     directions = torch.randn(projections, a.shape[-1], dtype=a.dtype, device=a.device)
     directions = directions / directions.norm(dim=-1, keepdim=True)
-    ranked = [(t @ directions.T).sort(dim=0).values for t in (a, b)]
+    with precise(a):
+        ranked = [(t @ directions.T).sort(dim=0).values for t in (a, b)]
     return (ranked[0] - ranked[1]).square().mean()
 
 

@@ -16,6 +16,7 @@ from codebase.models.features import FeatureNet
 from codebase.models.nns.parts import sides_of
 from codebase.models.nns.v1 import X_DIM
 from codebase.models.objectives import Objective, summaries
+from codebase.models.precise import precise
 
 if TYPE_CHECKING:
     from codebase.models.base import LatentVariableModel, Loss
@@ -131,7 +132,8 @@ def similarity(
     stack = torch.stack([x, y, x * x, y * y, x * y], 1)
     k = kernel.to(stack)
     across = k.expand(5, 1, 1, -1)
-    smooth = F.conv2d(F.conv2d(stack, across, groups=5), across.transpose(2, 3), groups=5)
+    with precise(stack):  # E[x²] − m² is all but nothing where the image is flat
+        smooth = F.conv2d(F.conv2d(stack, across, groups=5), across.transpose(2, 3), groups=5)
     m_x, m_y, xx, yy, xy = smooth.unbind(1)
     cs = (2 * (xy - m_x * m_y) + C2) / (xx - m_x * m_x + yy - m_y * m_y + C2)
     ssim = (2 * m_x * m_y + C1) / (m_x * m_x + m_y * m_y + C1) * cs

@@ -59,7 +59,7 @@ class KSparseAutoencoder(DeepAutoencoder):
 class NormSparseAutoencoder(DeepAutoencoder):
     """weight · Σ_j |z_j|, or Σ_j z_j² (Ng, 2011).
 
-    The last decoder layers' columns have length 1, as in sparse coding: otherwise codes would
+    The columns of the decoder's matrices have length 1, as in sparse coding: otherwise codes would
     shrink and columns grow, and the penalty cost nothing.
 
     Args:
@@ -87,8 +87,7 @@ class NormSparseAutoencoder(DeepAutoencoder):
         self.norm, self.weight = norm, weight
 
     def matrix(self, i: int) -> torch.Tensor:
-        matrix = super().matrix(i)
-        return F.normalize(matrix, dim=0) if i == len(self.enc) - 1 else matrix
+        return F.normalize(super().matrix(i), dim=0)
 
     def penalty(self, x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         cost = z.abs() if self.norm == "l1" else z.square()

@@ -114,8 +114,8 @@ class VAEGAN(StandardNormalPrior, LatentVariableModel):
         fooling = [adversarial.generator_loss(o, "non-saturating") for o in (odds, others)]
         loss = self.gamma * apart.mean() + (fooling[0] + fooling[1]) / 2
         rec = -self.pixels(outputs.detach()).log_prob(x)  # moves the scale alone
-        _, found = summaries(loss, kl, rec)
-        return loss + rec.mean(), found | {"gan/generator": loss}
+        whole, found = summaries(loss + rec.mean(), kl, rec)
+        return whole, found | {"gan/generator": loss}
 
     def _discriminate(self, x):
         with torch.no_grad():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from codebase.catalogue import CATALOGUE
 from codebase.files import disk, records
+from codebase.report import evidence, neighbours
 from codebase.report.columns import (
     Column,
     codes,
@@ -45,6 +46,20 @@ def write(results: Path, out: Path) -> list[Path]:
         with disk.atomic(written[-1]) as file:
             file.write(content.encode())
     return written
+
+
+def take_up(runs: Sequence[Path], over: Path | None, results: Path, out: Path) -> None:
+    """Copies finished runs' records to the results, and their samples where a page shows them.
+
+    Args:
+        runs: their folders.
+        over: as for `evidence.add`.
+    Raises:
+        UserError: one of them is not finished, or does not compare.
+    """
+    for run in runs:
+        print(f"added: {evidence.add(run, over, results)}")
+        neighbours.keep_picture(run, results, out)
 
 
 def sortable(page_of_html: str) -> str:

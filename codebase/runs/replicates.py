@@ -171,7 +171,7 @@ def _finish(session, begun, task):
             run.trained = trained
             with _complaining(run.name):
                 own.settle(trained.step)
-                task.report(run, own.model)
+                task.report(run, own.model.eval())
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ def do(settings: Settings, task: ModuleType) -> None:
             session.settle(run.trained.step)
         else:
             run.load(model)
-        task.report(run, model)
+        task.report(run, model.eval())
 
 
 class Run:

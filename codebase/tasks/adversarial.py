@@ -4,8 +4,6 @@ It has no bound, and no number of the kind is made up for it; `run.py use qualit
 samples by a classifier's features.
 """
 
-import contextlib
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -41,7 +39,7 @@ def evaluate(run: Run, model: GAN, step: int) -> None:
 def watch(run: Run, model: GAN, step: int) -> None:
     """The same at a checkpoint, and samples; a warning if these have collapsed."""
     evaluate(run, model, step)
-    with seeded(run.settings.seed), evaluating(model):
+    with seeded(run.settings.seed):
         drawn = model.sample_x(100)
     log_grid(run.writer, "samples", drawn, step)
     if why := collapse({"variety": Number(samples.variety(drawn, _some(run)), None)}):
@@ -86,11 +84,10 @@ def game(model: GAN, x: torch.Tensor, drawn: torch.Tensor | None = None) -> Numb
         {"value", "D of test images", "D of samples", "right", "variety": Number}.
     """
     drawn = draw(model, len(x)) if drawn is None else drawn
-    with evaluating(model):
-        real, fake = (
-            torch.cat([model.discriminator(part) for part in t.split(CHUNK)]).double().cpu()
-            for t in (x, drawn)
-        )
+    real, fake = (
+        torch.cat([model.discriminator(part) for part in t.split(CHUNK)]).double().cpu()
+        for t in (x, drawn)
+    )
     log_sigmoid = torch.nn.functional.logsigmoid
     found = {
         "value": log_sigmoid(real) + log_sigmoid(-fake),
@@ -102,20 +99,9 @@ def game(model: GAN, x: torch.Tensor, drawn: torch.Tensor | None = None) -> Numb
     return numbers | {"variety": Number(samples.variety(drawn, x), None)}
 
 
-@contextlib.contextmanager
-def evaluating(model: GAN) -> Iterator[None]:
-    """No unit is left out and nothing is taken into averages, as training would."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
-
-
 def draw(model: GAN, n: int) -> torch.Tensor:
     """The same N samples every time, (n, D)."""
-    with seeded(), evaluating(model):
+    with seeded():
         return torch.cat([model.sample_x(min(CHUNK, n - i)) for i in range(0, n, CHUNK)])
 
 
@@ -152,6 +138,6 @@ def _some(run):
 
 
 def _draw(run: Run, model: GAN) -> None:
-    with seeded(run.settings.seed), evaluating(model):
+    with seeded(run.settings.seed):
         drawn = model.sample_x(ROWS * COLUMNS)
     figures.save_grid(run.folder.output / "samples.png", drawn, COLUMNS)

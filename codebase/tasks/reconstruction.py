@@ -51,7 +51,6 @@ def watch(run: Run, model: Autoencoder, step: int) -> None:
 
 def report(run: Run, model: Autoencoder) -> None:
     """The squared error of the test images, beside that of PCA, and pictures."""
-    model.eval()
     x, _ = subsets.test_subset(run.dataset, model.abilities.pixels)
     test = subsets.test_images(run.dataset, model.abilities.pixels)
     of_images = {"error": errors(model, test)}
