@@ -93,11 +93,12 @@ def tightening(iw: int) -> tuple[int, ...]:
     return iw // 100, iw // 10, iw
 
 
-@torch.no_grad()
 def further(run: Run, model: LatentVariableModel, test: torch.Tensor) -> Numbers:
     """What only a model of this kind has, of all test images: see `Model.further`."""
     y = run.dataset.test_y if run.dataset.labelled else None
-    return {name: Number.of(t.cpu()) for name, t in model.further(test, y).items()}
+    with seeded():
+        found = model.further(test, y)
+    return {name: Number.of(t.cpu()) for name, t in found.items()}
 
 
 def draw(run: Run, model: LatentVariableModel, x: torch.Tensor) -> None:
