@@ -23,7 +23,14 @@ LOOK_EVERY = 50  # iterations between looks at the numbers; only a look waits fo
 
 @dataclass
 class Trained:
-    """What the loop did: its last iteration, its seconds, in how many steps, of how many models."""
+    """What a training came to.
+
+    Args:
+        step: its last iteration.
+        steps: how many of them were taken since it was last interrupted.
+        seconds: of all iterations.
+        models: how many were trained as one.
+    """
 
     step: int
     steps: int
@@ -81,7 +88,8 @@ def train(
             Needs `Batches`.
         save_every_seconds: at least that long between two writings of it.
         on_checkpoint: called with the iteration after each checkpoint.
-        on_step: called with the seconds trained so far after every iteration.
+        on_step: called after every iteration with the seconds of them so far, those in which a
+            step was captured left out.
     Returns:
         Trained.
     Raises:
@@ -141,7 +149,8 @@ def loop(
             bar.update(1)
 
             stopped = bool(received)  # a signal after this line stops the next step
-            checkpoint = stopped or i == iter_max or i % iter_save == 0
+            due = i == iter_max or i % iter_save == 0
+            checkpoint = stopped or due
             evaluation = i % iter_eval == 0 and (stopped or not checkpoint)  # it has its own
             if checkpoint or evaluation or i % LOOK_EVERY == 0:
                 latest = session.look(i)
@@ -152,10 +161,11 @@ def loop(
                 # Saved only here, so that what is saved has been looked at.
                 if checkpoint or time.monotonic() - saved_at > save_every_seconds:
                     with clock.stopped():
-                        session.save(i, checkpoint, stopped)
+                        seconds = session.seconds + clock.seconds
+                        session.save(i, checkpoint, not due, seconds)
                     saved_at = time.monotonic()
             if on_step:
-                on_step(clock.so_far())
+                on_step(clock.so_far() - session.step.capturing)
             if stopped or session.failure:
                 break
     if received:
@@ -163,7 +173,7 @@ def loop(
         raise SystemExit(128 + received[0])
     if session.failure:
         raise session.failure
-    return Trained(i, i - session.start, clock.seconds, session.models)
+    return Trained(i, i - session.start, session.seconds + clock.seconds, session.models)
 
 
 def _in_short(summaries):

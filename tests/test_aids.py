@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from codebase.engine.stack import NotStackable
 from codebase.engine.stacked_session import StackedSession
 from codebase.errors import UserError
 from codebase.evaluation.bounds import full_bounds
+from codebase.models.vae import VAE
 from codebase.runs.saved import open_run
 from codebase.train import loop
 
@@ -166,7 +168,7 @@ def test_the_best_weights_are_the_run_s(digits, here):
     """Numbers that fall and rise: the third of five was the best."""
     numbers, kept = iter([5.0, 4.0, 2.0, 3.0, 9.0]), []
     model = model_of()
-    selection = Selection(model, lambda: (kept.append(weights(model)), next(numbers))[1], Path("b"))
+    selection = Selection(model, lambda: (kept.append(weights(model)), next(numbers))[1])
     own = session(digits, model, selection=selection)
     loop(own, quiet, 5, iter_eval=1)
     assert (selection.value, selection.step) == (2.0, 3)
@@ -176,9 +178,28 @@ def test_the_best_weights_are_the_run_s(digits, here):
     assert same(torch.load("checkpoints/run/model-00005.pt"), kept[2])
 
 
+def test_the_best_weights_go_with_their_number_wherever_a_training_is_taken_up(digits, here):
+    """The mutant that keeps them in a file of their own has those of a step that was lost."""
+    numbers = iter([5.0, 2.0])
+    model = model_of()
+    selection = Selection(model, lambda: next(numbers))
+    selection.consider(1)
+    kept, state = weights(model), selection.state_dict()
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    selection.consider(2)  # better, but the process is killed before it is saved
+    again = Selection(model, lambda: math.nan)
+    again.load_state_dict(state)
+    again.put()
+    assert (again.value, again.step) == (5.0, 1)
+    assert same(weights(model), kept)
+    with pytest.raises(ValueError, match="of another model"):
+        Selection(VAE(z_dim=7), lambda: 0.0).load_state_dict(state)
+
+
 def test_a_number_that_is_none_selects_nothing(here):
     model = model_of()
-    selection = Selection(model, lambda: math.nan, Path("b"))
+    selection = Selection(model, lambda: math.nan)
     selection.consider(3)
     before = weights(model)
     selection.put()
@@ -192,6 +213,11 @@ def test_held_out_images_are_no_training_images(digits):
     assert rows == sorted(map(bytes, digits.train_x.numpy()))
     again = subsets.validation(digits, 200)[1]
     assert torch.equal(out, again)
+    for label_seed in range(3):  # and no labelled ones either
+        xl, _ = subsets.labelled_subset(replace(digits, train_x=x, train_y=y), 100, label_seed)
+        drawn, _ = subsets.labelled(digits, 100, label_seed, held_out=200)
+        assert torch.equal(drawn, xl)
+        assert not {*map(bytes, drawn.numpy())} & {*map(bytes, out.numpy())}
     with pytest.raises(UserError, match="at most a third, 449"):
         subsets.validation(digits, 450)
 
@@ -205,9 +231,7 @@ AIDS = {"decay": 0.7, "lr": Schedule("cosine", 1e-2, 1e-4, 7)}
 def aided(digits, **options):
     model = model_of()
     x = (digits.test_x[:50] > 127).float()
-    path = Path("checkpoints/run/best.pt")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    selection = Selection(model, lambda: full_bounds(model, x)["nelbo"].value, path)
+    selection = Selection(model, lambda: full_bounds(model, x)["nelbo"].value)
     return session(digits, model, selection=selection, **AIDS, **options)
 
 
@@ -225,6 +249,8 @@ def test_an_interrupted_training_ends_with_the_same_bits(digits, here):
     assert same(weights(whole.model), weights(piece.model))
     # Stopped at 3, it was measured there too.
     assert piece.selection.value <= best["value"]
+    x = (digits.test_x[:50] > 127).float()
+    assert full_bounds(piece.model, x)["nelbo"].value == piece.selection.value
     average = whole.plain_step.average.sums, piece.plain_step.average.sums
     assert same(*average)
 
@@ -257,7 +283,6 @@ def test_through_the_command_line(here):
     )
     record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert record["training"]["selected"]["step"] in (20, 40, 60)
-    assert not (folder / "best.pt").exists()
     opened = open_run(folder)
     from codebase.data import datasets
 

@@ -81,6 +81,13 @@ def test_what_is_finished_is_left_and_what_differs_refused(nursery, tmp_path):
     assert "iter_max was 10, is 11" in refused.complaint()
     assert outcomes(tmp_path) == found  # nor is there a third run
 
+    busy = tmp_path / "checkpoints" / "model=vae_z=02_run=0001_batch_size=20_data=digits"
+    again = *FLAGS, "--iter_max", 5, "--runs", 2, "--overwrite", 1
+    with filelock.FileLock(busy / "lock"):  # a process trains that one
+        refused = nursery.run(VAE, *again, cwd=tmp_path)
+    assert "is being trained by" in refused.complaint()
+    assert outcomes(tmp_path) == found  # the other one is not deleted either
+
     renewed = nursery.run(VAE, *FLAGS, "--iter_max", 5, "--runs", 2, "--overwrite", 1, cwd=tmp_path)
     assert renewed.status == 0, renewed.err
     assert all("model-00005.pt" in run["files"] for run in outcomes(tmp_path).values())
@@ -139,6 +146,7 @@ def test_two_ranks_do_what_one_process_does(nursery, tmp_path):
 def namespace(**flags):
     defaults = {"run": 0, "runs": 2, "jobs": 1, "seed": None, "overwrite": 0, "resume": "auto"}
     defaults |= {"stack": "auto", "schedule": "constant", "graph": 1, "compile": 0}
+    defaults |= {"lr": 1e-3, "lr_end": 1e-5}
     return Namespace(**defaults | flags)
 
 
@@ -153,6 +161,7 @@ def namespace(**flags):
         ({"jobs": 2}, 2, "leave --jobs 2 out"),
         ({"overwrite": 1}, 2, "--overwrite 1"),
         ({"resume": "0"}, 2, "--resume 0"),
+        ({"lr_end": 1e-6}, 1, "--lr_end 1e-06 changes nothing here"),
     ],
 )
 def test_flags_that_do_not_go_together(flags, world, complaint, monkeypatch):

@@ -337,6 +337,29 @@ def test_a_signal_finishes_the_step_saves_and_ends(here, digits, number):
     assert same_weights(saved, whole)
 
 
+@pytest.mark.parametrize("iter_save", [7, 5])
+def test_a_signal_where_a_checkpoint_is_due_takes_nothing_from_it(here, digits, iter_save):
+    """What is measured at one is not made up for later; where none was due it is not measured."""
+    told = []
+    with pytest.raises(SystemExit):
+        fit(
+            Interrupted(signal.SIGTERM), digits, 100, iter_save=iter_save, on_checkpoint=told.append
+        )
+    assert told == ([7] if iter_save == 7 else [5])
+    assert checkpoints.model_path("vae", 7).exists()
+
+
+def test_the_seconds_of_an_interrupted_training_are_of_all_its_iterations(here, digits):
+    state = here / "resume.pt"
+    first = fit(built("vae"), digits, 60, state_path=state)
+    second = fit(built("vae"), digits, 90, state_path=state)
+    assert second.step - second.steps == 60
+    assert second.seconds > first.seconds > 0
+    nothing = fit(built("vae"), digits, 90, state_path=state)
+    assert nothing.steps == 0
+    assert nothing.seconds == pytest.approx(second.seconds, abs=0.05)
+
+
 def test_a_solution_may_log_plain_numbers(here, digits):
     class Plain(VAE):
         def loss(self, x):

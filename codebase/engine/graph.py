@@ -5,6 +5,7 @@ Python takes longer than running them. A replay launches all of them at once, as
 CPU it is the same operations one after the other, without autograd's bookkeeping (see replay.py).
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -65,6 +66,8 @@ class CapturedStep:
     Args:
         step: a `engine.step.Step` on minibatches from `Batches`.
         device: captures and replays.
+    Attributes:
+        capturing: seconds spent in capturing, which say nothing of how long a step takes.
     """
 
     def __init__(self, step: Step, device: Device) -> None:
@@ -74,6 +77,7 @@ class CapturedStep:
         self.graphs: dict[Sizes, tuple[list[torch.Tensor], Callable[[], Any]]] = {}
         self.latest: list[Any] | None = None  # the gradients that the parameters have
         self.failed = False
+        self.capturing = 0.0
 
     def __call__(self) -> Taken:
         """Takes a step.
@@ -106,10 +110,12 @@ class CapturedStep:
             taken = self.step(buffers)
             return *taken, [p.grad for p in self.parameters]
 
+        began = time.perf_counter()
         try:
             self.graphs[sizes] = buffers, self.device.captured(step)
         except RuntimeError as error:
             self._give_up(str(error).splitlines()[0].rstrip("."))
+        self.capturing += time.perf_counter() - began
 
     def _give_up(self, reason):
         self.failed = True

@@ -23,6 +23,7 @@ def save(
     moments: Moments,
     stream: Stream,
     company: Iterable[str],
+    seconds: float,
     kept: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes everything the iterations after this one depend on, atomically.
@@ -30,6 +31,7 @@ def save(
     Args:
         moments: Adam's state, {player: {parameter's number: state}}.
         company: names of the models that shared its noise.
+        seconds: trained for so far.
         kept: {name: state} of what else there is.
     """
     state = {
@@ -40,6 +42,7 @@ def save(
         "stream": stream.state_dict(),
         "random": random_state(),
         "company": list(company),
+        "seconds": seconds,
         **(kept or {}),
     }
     checkpoints.save(path, state)
@@ -62,7 +65,9 @@ def read(path: Path) -> dict[str, Any]:
     return state
 
 
-def restore(path: Path, step: Step, kept: Mapping[str, Any] | None = None) -> tuple[int, list[str]]:
+def restore(
+    path: Path, step: Step, kept: Mapping[str, Any] | None = None
+) -> tuple[int, list[str], float]:
     """Puts what `save` wrote back into a `Step`, its model and stream, and torch's generators.
 
     The optimizers keep their own settings; their moments and step counts are the file's.
@@ -70,7 +75,7 @@ def restore(path: Path, step: Step, kept: Mapping[str, Any] | None = None) -> tu
     Args:
         kept: {name: what has a load_state_dict} of what else there is.
     Returns:
-        The iteration it was saved after, and the company it was in.
+        The iteration it was saved after, the company it was in, and the seconds it took.
     Raises:
         UserError: as `read`, and when the state is that of another training.
     """
@@ -83,7 +88,10 @@ def restore(path: Path, step: Step, kept: Mapping[str, Any] | None = None) -> tu
         step.stream.load_state_dict(state["stream"])
         set_random_state(state["random"])
         step.model.steps_taken.fill_(state["step"])
+        # Earlier files name no company and no seconds.
+        company = list(map(str, state.get("company", [step.model.name])))
+        seconds = float(state.get("seconds", 0.0))
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise UserError(f"{path} is not the state of this training ({reason}).{advice}") from error
-    return state["step"], state.get("company", [step.model.name])  # earlier files name none
+    return state["step"], company, seconds

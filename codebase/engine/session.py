@@ -29,7 +29,7 @@ class Session:
     """A model in training: where its minibatches come from, its numbers go and its files lie.
 
     The loop calls `begin`, then `step` and `note` at every iteration, `look`, `evaluate` and `save`
-    at some.
+    at some. It goes on from the iteration `start`, which took `seconds` to come to.
 
     Args:
         lr: a learning rate, or a `Schedule` of it.
@@ -95,10 +95,10 @@ class Session:
         self.plain_step, self.selection = Step(self.model, self.stream, lr, precision), selection
         if decay:
             self.plain_step.average = Average(self.model, decay)
-        self.start, self.company = 0, [self.model.name]
+        self.start, self.company, self.seconds = 0, [self.model.name], 0.0
         if state_path and state_path.exists():
-            kept = self._kept()
-            self.start, self.company = resume.restore(state_path, self.plain_step, kept)
+            before = resume.restore(state_path, self.plain_step, self._kept())
+            self.start, self.company, self.seconds = before
         self.random = random_state()
         self.step = captured(self.plain_step, fuse) if graph else self.plain_step
         self._notes: list[tuple[torch.Tensor, torch.Tensor | None]] = []
@@ -140,17 +140,20 @@ class Session:
             if self.on_evaluation:
                 self.on_evaluation(iteration)
 
-    def save(self, iteration: int, checkpoint: bool, stopped: bool = False) -> None:
+    def save(
+        self, iteration: int, checkpoint: bool, stopped: bool = False, seconds: float = 0.0
+    ) -> None:
         """Saves the state to go on from, and at a checkpoint the weights.
 
         Args:
-            stopped: whether the training ends here, before its end.
+            stopped: whether the checkpoint is one only because the training is stopped here.
+            seconds: trained for, before it was last interrupted too.
         Raises:
             UserError: a weight is not finite, so that no such file replaces a good one; or a file
                 cannot be written.
         """
         (moments,) = self.plain_step.moments()
-        self.write(iteration, moments, [self.model.name], checkpoint, stopped)
+        self.write(iteration, moments, [self.model.name], checkpoint, stopped, seconds)
 
     def settle(self, iteration: int) -> None:
         """Gives the model the weights it is to be used with, once it is trained.
@@ -254,15 +257,22 @@ class Session:
         raise UserError(message)
 
     def write(
-        self, iteration: int, moments: Moments, company: list[str], checkpoint: bool, stopped: bool
+        self,
+        iteration: int,
+        moments: Moments,
+        company: list[str],
+        checkpoint: bool,
+        stopped: bool,
+        seconds: float,
     ) -> None:
         """Writes checkpoint, log and state, in this order.
 
         Args:
             moments: Adam's state, {player: {parameter's number: state}}.
             company: names of the models that share its noise.
-            checkpoint: whether the weights are saved too, and `on_checkpoint` told, unless the
-                training was stopped.
+            checkpoint: whether the weights are saved too, and `on_checkpoint` told, unless it is
+                one only because the training is stopped.
+            seconds: as for `save`.
         """
         if not torch.stack([torch.isfinite(p).all() for p in self.model.parameters()]).all():
             raise UserError(_stopped(iteration, "a weight is not finite"))
@@ -284,6 +294,7 @@ class Session:
                 moments,
                 self.stream,
                 company,
+                seconds,
                 {name: own.state_dict() for name, own in self._kept().items()},
             )
 

@@ -49,6 +49,7 @@ class StackedSession:
         stack = Stack([session.model for session in sessions])
         _try(stack, streams)
         self.sessions, self.start, self.on_failure = sessions, sessions[0].start, on_failure
+        self.seconds = max(session.seconds for session in sessions)
         self.stream = streams
         self._notes: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.plain_step = StackedStep(stack, streams, lr, precision)
@@ -86,11 +87,14 @@ class StackedSession:
         """As `Session.evaluate`, for each."""
         self._each(lambda session, k: session.evaluate(iteration))
 
-    def save(self, iteration: int, checkpoint: bool, stopped: bool = False) -> None:
+    def save(
+        self, iteration: int, checkpoint: bool, stopped: bool = False, seconds: float = 0.0
+    ) -> None:
         """As `Session.save`, each in its own files."""
         moments = self.plain_step.moments()
         company = [session.model.name for session in self.sessions]
-        self._each(lambda s, k: s.write(iteration, moments[k], company, checkpoint, stopped))
+        how = checkpoint, stopped, seconds
+        self._each(lambda s, k: s.write(iteration, moments[k], company, *how))
 
     def saved_in(self, iteration: int) -> str:
         """Where the first one's checkpoint lies, in words."""

@@ -40,6 +40,7 @@ class Step(Generic[M]):
     """
 
     average: Average | None = None
+    capturing = 0.0  # seconds, as a captured step has them
 
     def __init__(
         self,

@@ -32,6 +32,8 @@ DEVICE = Flag(
     choices=("auto", "cpu", "cuda", "mps"),
     names=NEUTRAL,
 )
+LR_END = 1e-5
+
 TRAINING = (
     Flag("iter_max", "training iterations", type=number(int, 1), names=RECORDED),
     Flag("batch_size", "images per minibatch", type=number(int, 1, 10_000), default=97),
@@ -47,7 +49,7 @@ TRAINING = (
         "lr_end",
         "learning rate at the end of a schedule that is not constant",
         type=number(float, above=0),
-        default=1e-5,
+        default=LR_END,
     ),
     Flag(
         "ema",

@@ -6,7 +6,6 @@ import platform
 
 import filelock
 
-from codebase.engine.selection import NAME as BEST
 from codebase.errors import UserError
 from codebase.files import checkpoints, disk, logs, records
 from codebase.runs import record
@@ -96,6 +95,12 @@ class Folder:
         elif self.state_path.exists() or any(self.path.glob("model-*.pt")):
             raise UserError(f"The run {self.path} exists, without its {FLAGS}. {WAY_OUT}")
 
+    def look_for_others(self) -> None:
+        """Raises a UserError if another process trains the run."""
+        if self.args.train and self.path.exists():
+            self._lock()
+            self.release()
+
     def clear(self) -> None:
         """Deletes the run, or with --train 0 the numbers of its evaluation.
 
@@ -117,8 +122,7 @@ class Folder:
 
     def tidy(self) -> None:
         """Removes what only an unfinished run needs, and releases the folder."""
-        for path in (self.state_path, self.path / BEST):
-            path.unlink(missing_ok=True)
+        self.state_path.unlink(missing_ok=True)
         self.release()
         for name in LOCKS:  # what is finished is refused without them
             with contextlib.suppress(OSError):  # another process is just finding that out

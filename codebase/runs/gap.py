@@ -55,11 +55,12 @@ def measure(args: argparse.Namespace) -> None:
     from codebase.runs.saved import open_run
 
     began = time.perf_counter()
-    cores.use(args.threads, None)
-    run = open_run(args.run)
-    if not isinstance(run.model, LatentVariableModel):
-        raise UserError(f"{run.folder.name} has no bound.")
-    dataset = run.dataset(args.data_dir, labels=False)
+    with cores.FreeCores() as watched:
+        run = open_run(args.run)
+        if not isinstance(run.model, LatentVariableModel):
+            raise UserError(f"{run.folder.name} has no bound.")
+        dataset = run.dataset(args.data_dir, labels=False)
+    cores.use(args.threads, watched.count)
     x = subsets.test_images(dataset, run.model.abilities.pixels)[: args.images]
     bar = partial(progress.over, title="gap", unit="parts")
     found = gaps(run.model, x, Effort(steps=args.steps, iw=args.samples), bar)

@@ -116,6 +116,8 @@ class Bar(tqdm):
 
     def set_postfix(self, numbers: Mapping[str, str]) -> None:
         """Shows {name: text}, as much as leaves room for the bar."""
+        if self.disable:  # by TQDM_DISABLE; tqdm then knows neither its width nor its beginning
+            return
         found = self.format_dict
         left = self.format_interval((self.total - self.n) / (found["rate"] or 1))
         room = (found["ncols"] or 80) - LEAST_BAR - len(f"100%||{found['speed']} {left} left, ")

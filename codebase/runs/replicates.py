@@ -1,6 +1,7 @@
 """Replicates: one run per seed, the missing ones trained by as many processes as there are."""
 
 import contextlib
+import time
 from argparse import Namespace
 from dataclasses import replace
 from itertools import groupby
@@ -49,6 +50,8 @@ def _replicate(settings, task):
     args = settings.args
     runs = {i: settings.of_run(i) for i in range(args.run, args.run + args.runs)}
     if args.overwrite:
+        for run in runs.values():
+            Folder(run).look_for_others()  # before any is deleted
         for run in runs.values():
             Folder(run).clear()
     finished = _finished(runs)
@@ -113,7 +116,7 @@ def _train(runs, settings, task):
     at_once = STACKED if settings.args.train and stacks else 1
     for first in range(0, len(runs), at_once):
         some, more = runs[first : first + at_once], max(len(runs) - first - at_once, 0)
-        some = [replace(run, more=more) for run in some]
+        some = [replace(run, more=more, began=time.perf_counter()) for run in some]
         names, world = ", ".join(run.name for run in some), ranks.world()
         ranks.say(f"rank {ranks.rank()} of {world}: {names}\n" if world > 1 else "\n")
         with ranks.in_one_piece():

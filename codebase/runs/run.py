@@ -17,7 +17,6 @@ from codebase.data.stream import Labelled
 from codebase.engine import cores, resume
 from codebase.engine.devices import name_of
 from codebase.engine.memory import keep_memory
-from codebase.engine.selection import NAME as BEST
 from codebase.engine.selection import Selection
 from codebase.engine.session import Session
 from codebase.errors import UserError
@@ -186,7 +185,7 @@ class Run:
         def nelbo():
             return full_bounds(model, x)["nelbo"].value
 
-        return Selection(model, nelbo, self.folder.path / BEST)
+        return Selection(model, nelbo)
 
     def _open_log(self):
         path = self.folder.state_path
@@ -262,7 +261,7 @@ class Run:
             "iterations": t.step,
             "iterations_in_this_stretch": t.steps,
             "seconds": round(t.seconds, 2),
-            "iterations_per_second": round(t.steps / t.seconds, 1) if t.seconds else None,
+            "iterations_per_second": round(t.step / t.seconds, 1) if t.seconds else None,
             "threads": torch.get_num_threads(),
             "runs_at_once": t.models,
         }

@@ -21,7 +21,7 @@ from codebase.evaluation.reference import BANDS, Band
 from codebase.flag import IF_CHANGED, NEUTRAL, Flag
 from codebase.models.base import Model
 from codebase.runs import ranks
-from codebase.runs.flags import Parser
+from codebase.runs.flags import LR_END, Parser
 from codebase.runs.record import SHA256
 from codebase.sides import side_of, sized
 
@@ -229,6 +229,10 @@ def check(args: Namespace) -> None:
     """Raises a UserError for flags that do not go together, or not with torchrun."""
     if args.schedule != "constant" and args.lr_end > args.lr:
         raise UserError(f"--lr_end {args.lr_end:g} is above --lr {args.lr:g}, where it begins.")
+    if args.schedule == "constant" and args.lr_end != LR_END:
+        raise UserError(
+            f"--lr_end {args.lr_end:g} changes nothing here: it is for --schedule cosine or burda."
+        )
     if args.compile == 1 and not args.graph:
         raise UserError("--compile 1 compiles what is replayed, and --graph 0 replays nothing.")
     if args.compile == 1 and not _compiler_is_there():

@@ -38,7 +38,8 @@ def labelled(run: Run) -> Labelled:
     if args.n_labels < CLASSES:
         without = f"{CLASSES - args.n_labels} of {CLASSES} digits"
         print(f"*** WARNING: --n_labels {args.n_labels} leaves {without} without a label.")
-    return subsets.labelled(run.dataset, args.n_labels, args.label_seed, run.settings.seed)
+    of_which = args.label_seed, run.settings.seed, args.validation
+    return subsets.labelled(run.dataset, args.n_labels, *of_which)
 
 
 def evaluate(run: Run, model: LatentVariableModel, step: int) -> None:

@@ -78,8 +78,9 @@ def main(words: Sequence[str]) -> None:
     from codebase.uses.subject import Subject
 
     began = time.perf_counter()
-    cores.use(args.threads, None)
-    subject = Subject.of(args.run, args.data_dir, samples=what == "quality")
+    with cores.FreeCores() as watched:
+        subject = Subject.of(args.run, args.data_dir, samples=what == "quality")
+    cores.use(args.threads, watched.count)
     found = importlib.import_module(f"codebase.uses.{what}").measure(subject, args)
     print(f"\n{subject.name} after {subject.run.step:,} iterations: {found.title}")
     print(table(found.columns))
