@@ -97,7 +97,7 @@ class Folder:
 
     def look_for_others(self) -> None:
         """Raises a UserError if another process trains the run."""
-        if self.args.train and self.path.exists():
+        if self.args.train and (self.path / LOCKS[0]).exists():
             self._lock()
             self.release()
 
