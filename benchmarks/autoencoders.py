@@ -269,15 +269,16 @@ def _runs(found):
 def _mean(values, digits=2):
     if not values:
         return ""
-    if len(values) == 1:
+    if len(set(values)) == 1:
         return f"{values[0]:.{digits}f}"
     se = statistics.stdev(values) / math.sqrt(len(values))
     return f"{statistics.mean(values):.{digits}f} ± {se:.{digits}f}"
 
 
 def _number(found, digits):
-    """Over the seeds; of one run with its own standard error."""
-    if len(found) == 1 and found[0]["se"] is not None:
+    """Over the seeds; of a lone run, or where it depends on none, with its own standard error."""
+    alike = len({n["value"] for n in found}) == 1
+    if found and alike and found[0]["se"] is not None:
         return f"{found[0]['value']:.{digits}f} ± {found[0]['se']:.{digits}f}"
     return _mean([n["value"] for n in found], digits)
 

@@ -212,7 +212,7 @@ def test_what_a_model_has_not_is_empty_and_what_bounds_nothing_stands_apart(here
     put(here, exact, game | {"uses": {"quality": quality}}, alone)
     text = comparison.page(here)
     assert "| made |  | all | 88.00 ± 0.20 |  |  |  |  |  |  | missing |  |  |  | 20,000 |" in text
-    assert "| ssvae | --gw 0.0 --iter_max 20000 | 100 |  |  |  |  |  |  | 0.7500 ± 0.0100 |" in text
+    assert "| ssvae | --gw 0.0 --iter_max 20000 |  |  |  |  |  |  |  | 0.7500 ± 0.0100 |" in text
     assert "| gan |  | 7.00 | 0.900 | missing | 20,000 |" in text.split("## Samples alone")[1]
 
 
@@ -248,12 +248,12 @@ def test_a_run_is_added_with_its_difference_on_the_same_bits(here):
     better = hard - 2 + rng.normal(0, 1, 400)
     vae = finished(here, "vae", {"nelbo": hard, "iwae-500": hard})
     flow = finished(here, "realnvp", {"nelbo": better, "iwae-500": better, "iwae-50": hard})
-    (flow / "use-neighbours.json").write_text('{"use": "neighbours"}')
+    (flow / "use-neighbours.json").write_text('{"use": "neighbours", "iterations": 20000}')
     path = evidence.add(flow, vae, here / "results")
     content = json.loads(path.read_text())
     assert "data_dir" not in content["flags"]  # it is the machine's
     assert path.name == "model=realnvp_z=10_run=0000.json"
-    assert content["uses"]["neighbours"] == {"use": "neighbours"}
+    assert content["uses"]["neighbours"]["use"] == "neighbours"
     assert "more" not in content
     assert content["over_vae"].keys() == {"of", "nelbo", "iwae-500"}
     assert content["over_vae"]["of"] == vae.name
@@ -261,6 +261,22 @@ def test_a_run_is_added_with_its_difference_on_the_same_bits(here):
     assert mean == pytest.approx((better - hard).mean())
     assert se == pytest.approx((better - hard).std(ddof=1) / 20)
     assert f"−{-mean:.2f} ± {se:.2f}" in comparison.page(here / "results")
+
+
+def test_a_use_of_another_checkpoint_is_not_booked_under_the_run(here):
+    run = finished(here, "vae", {})
+    (run / "use-quality.json").write_text('{"use": "quality", "iterations": 10000}')
+    with pytest.raises(UserError, match=r"use-quality\.json .* is of iteration 10000"):
+        evidence.add(run, None, here / "results")
+
+
+def test_what_is_the_same_for_every_run_keeps_its_own_error(here):
+    """The mutant says ± 0.00 of a number that has all of its noise in common."""
+    floor = {"nelbo": {"value": 99.0, "se": 0.31}}
+    put(here, record(numbers=floor), record(seed=1, numbers=floor))
+    (group,) = found(here, "vae")
+    number, n = group.number("numbers", "test", "nelbo")
+    assert (number.se, n) == (0.31, 2)
 
 
 def test_a_run_is_held_against_the_vae_of_its_seed_that_lies_beside_it(here):

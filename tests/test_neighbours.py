@@ -88,6 +88,11 @@ def test_of_a_model_s_settings_and_of_the_family_the_best_is_shown(here):
     assert row(text, "made")[2:4] == ["--hidden 99", "86.00 ± 0.20"]
 
 
+def test_what_was_not_measured_is_not_the_best(here):
+    put(here, record("gan", numbers={}) | quality(60.0), record("gan", numbers={}, lr=0.01))
+    assert row(neighbours.page(here, here), "gan")[2:6] == ["", "", "none", "60.00"]
+
+
 def test_a_model_s_own_rate_of_learning_is_no_setting(here):
     put(here, record("gan", numbers={}, lr=2e-4), record("made", numbers={}, lr=2e-4))
     text = neighbours.page(here, here)

@@ -14,15 +14,17 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from codebase import command
 from codebase.catalogue import CATALOGUE
+from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.errors import UserError
 from codebase.evaluation import features
 from codebase.evaluation.codes import codes, redrawn
+from codebase.evaluation.numbers import Number
 from codebase.models.autoencoders import squared_error
 from codebase.models.noise import Noise
 from codebase.runs.saved import SavedRun
-from codebase.uses import anomaly, compress, denoise, front, labels, neighbours
+from codebase.uses import anomaly, compress, denoise, front, labels, neighbours, quality
 from codebase.uses.subject import Subject
 
 SIZES = {"z": 4, "k": 3, "active": 2, "hidden": 16}
@@ -330,3 +332,36 @@ def test_the_uses_are_listed(capsys):
         command.named(words)
         said = capsys.readouterr().out
         assert all(what in said for what in front.USES)
+
+
+# Quality
+
+
+def test_samples_and_redrawn_images_are_held_against_images_that_are_not_their_own(
+    few, here, monkeypatch
+):
+    """In no order, and without the digit that the run has not met; the mutant finds itself."""
+    held = {}
+
+    class Looking:
+        path, sha256, accuracy = here / "features.pt", "0", {}
+
+    def compared(x, real, _):
+        held[len(held)] = x, real
+        return {"class entropy": Number(2.0, None)}
+
+    monkeypatch.setattr(quality, "features_of", lambda _: Looking())
+    monkeypatch.setattr(quality, "compared", compared)
+    run = subject("vae", few, here, without=3)
+    found = quality.measure(run, Namespace(samples=1_000))
+    names = list(found.columns)
+    assert names == ["samples", quality.REDRAWN, quality.FLOOR]
+    (_, real), (again, against), (floor, of_floor) = held.values()
+    n = (few.test_y != 3).sum().item()
+    assert {len(t) for pair in held.values() for t in pair} == {n} == {found.extra["images"]}
+    assert torch.equal(real, of_floor)
+    assert torch.equal(against, floor)
+    kept = subsets.binarized_test(few)[few.test_y != 3]
+    assert not torch.equal(real, kept)
+    assert sorted(map(bytes, real.byte().numpy())) == sorted(map(bytes, kept.byte().numpy()))
+    assert again.shape == real.shape

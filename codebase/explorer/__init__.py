@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from codebase.data import datasets, subsets
+from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import CHUNK
 from codebase.evaluation.codes import posterior_of
 from codebase.explorer.networks import bytes64, halves, written
@@ -25,6 +26,7 @@ from codebase.models.distributions import DiagonalGaussian, Mixture
 from codebase.runs.saved import SavedRun, open_run
 from codebase.sides import side_of
 
+SAMPLES = 500  # of a prior that the page does not draw from itself
 DOTS = 1_000  # test images on the latent plane
 PLANE = 12  # latent dimensions, of the largest kl, that the plane may show
 EXAMPLES = 2  # test images of each digit to start from
@@ -72,7 +74,8 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
     Of each latent dimension: kl, the mean over the test images of KL(q(z_d|x) ‖ N(m_d, v_d)) in
     nats, where m_d and v_d are the prior's mean and variance, q(z_d|x) is taken for the Gaussian
     of its own, and m_d and √v_d. Between diagonal Gaussians the kl sum to the bound's own term.
-    Where codes are points there is neither: their variance and mean stand in the places.
+    Where codes are points there is neither: their variance and mean stand in the places. Of a prior
+    whose dimensions are no Gaussians of their own some samples go along, to be shown as they are.
 
     Raises:
         UserError: the model is none that the page can compute (see networks.py).
@@ -97,6 +100,11 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
 
 
 def _latents(model, x, y):
+    with seeded():  # some models draw for a label or a mean
+        return _drawn_latents(model, x, y)
+
+
+def _drawn_latents(model, x, y):
     parts = [posterior_of(model, part) for part in x.split(CHUNK)]
     means = torch.cat([q.mean for q in parts])
     if isinstance(model, LatentVariableModel):
@@ -118,6 +126,8 @@ def _latents(model, x, y):
     }
     if isinstance(prior, Mixture):
         latents["components"] = _components(prior, means, y)
+    elif not isinstance(prior, DiagonalGaussian):
+        latents["samples"] = halves(prior.sample((SAMPLES,)))
     return latents
 
 

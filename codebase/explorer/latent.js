@@ -144,9 +144,11 @@ function prepareLatent() {
   $("kl-help").hidden = points;
   $("points-help").hidden = !points;
   if (points) $("middle").textContent = "Mean of the codes";
-  $("kl-of").textContent = mixture ? "the Gaussian of the prior’s mean and variance" : "the prior";
+  const drawn = content.samples && decodeHalves(content.samples); // of a prior that is no Gaussian
+  $("kl-of").textContent = mixture || drawn ? "the Gaussian of the prior’s mean and variance" : "the prior";
   $("sample").textContent = mixture ? "Sample z from the component" : "Sample z";
   $("sample").addEventListener("click", () => {
+    if (drawn) return goTo(part(drawn, Math.floor(Math.random() * drawn.length / Z)));
     const [m, s] = mixture
       ? [componentM, componentS].map((table) => part(table, Number(state.component)))
       : [content.prior_m, content.prior_s];

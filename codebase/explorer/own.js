@@ -5,7 +5,8 @@ function show(x) {
   paint($("seen"), x);
   const blank = !x.some((v) => v);
   $("verdict").textContent = blank ? "Draw a digit, drop an image file on the page, or take a test image." : "";
-  const label = nets.classify ? classify(x, blank) : null;
+  // Without a classifier the label is the one that is chosen.
+  const label = nets.classify ? classify(x, blank) : content.labels ? state.y : null;
   if (nets.encode) {
     const z = nets.encode(x, label);
     paint($("again"), blank ? x : nets.decode(z, label));
@@ -119,7 +120,11 @@ function prepareImage() {
     const canvas = make("canvas", { width: SIDE, height: SIDE });
     paint(canvas, x);
     const button = make("button", { type: "button", ariaLabel: `test image of a ${label}` }, canvas);
-    button.addEventListener("click", () => { onPad(x); show(x); });
+    button.addEventListener("click", () => {
+      onPad(x);
+      if (content.labels) state.y = label;
+      show(x);
+    });
     $("examples").append(button);
   });
   blankPad();

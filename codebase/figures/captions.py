@@ -79,7 +79,8 @@ CAPTIONS = {
     "manifold": (
         "Manifold",
         "The decoder over the latent plane, at z_d = F_d⁻¹((i + ½) / 20) with F_d the prior's "
-        "distribution function, so that every picture stands for as much of the prior.",
+        "distribution function of that dimension: every row, and every column, stands for as much "
+        "of the prior, and where its dimensions are independent every picture.",
     ),
     "pca": (
         "PCA of the codes",

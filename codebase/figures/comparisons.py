@@ -22,7 +22,7 @@ def unlike(studies: list[Study]) -> list[str]:
 
 
 def _words(name, value):
-    text = "unknown" if value is None else f"{value:,}"
+    text = "unknown" if value is None else f"{value:,}" if isinstance(value, int) else f"{value}"
     return f"{text} {name}" if name == "iterations" else f"{name} {text}"
 
 

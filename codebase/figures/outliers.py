@@ -15,11 +15,12 @@ MOST = 500  # images of a kind
 def images(study: Study) -> dict[str, torch.Tensor]:
     """Images of other kinds, of the model's pixels, by name: {name: (n, D)}.
 
-    Test images turned by a quarter; noise that draws every pixel on its own, with the mean that
-    pixel has over the test set; and what other datasets there are.
+    Test images turned by a quarter; noise, of which every pixel is that of another test image,
+    drawn on its own; and what other datasets there are.
     """
     with study.seeded():
-        noise = torch.bernoulli(study.x.mean(0).expand(MOST, -1))
+        which = torch.randint(len(study.x), (MOST, study.x.shape[1])).to(study.x.device)
+    noise = study.x.gather(0, which)
     side = side_of(study.x.shape[1])
     turned = study.x[study.positions(MOST)].view(-1, side, side).rot90(dims=(1, 2)).flatten(1)
     found = {"turned by 90°": turned, "noise of the same pixel means": noise}

@@ -126,11 +126,11 @@ class Study:
 
     # Codes
 
-    @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """The images' codes: (B, D) → (B, Z + Y), Y = 0 without labels."""
-        y = likeliest_label(self.model, x)
-        return torch.cat([self.model.posterior(x, *y).mean, *y], dim=-1)
+        with self.seeded():  # some models draw for it
+            y = likeliest_label(self.model, x)
+            return torch.cat([self.model.posterior(x, *y).mean, *y], dim=-1)
 
     def likelihood(self, code: torch.Tensor) -> Distribution:
         """p(x|z) or p(x|z, y) at codes: (…, Z + Y) → a distribution over (…, D)."""

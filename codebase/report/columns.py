@@ -39,7 +39,9 @@ def _either(name):
 def _bits(group):
     if not group.runs:
         return None
-    return "all" if _first(group, _either("nelbo")[0], _either("nll")[0]) else "100"
+    if _first(group, _either("nelbo")[0], _either("nll")[0]):
+        return "all"
+    return "100" if _first(group, *_either("nelbo")) else ""
 
 
 def _kl(group):

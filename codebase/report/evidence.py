@@ -66,14 +66,15 @@ class Group:
         """A number of the records at {a: {b: …}}, {"value", "se"} or [value, se] or plain.
 
         Returns:
-            Its mean over the runs that have it, and how many do; of a lone one its own standard
-            error, over images or labels, as the record has it. None: none has it.
+            Its mean over the runs that have it, and how many do; of a lone one, and of one that
+            does not depend on the run, its own standard error, over images or labels, as the
+            record has it. None: none has it.
         """
         found = [n for record in self.runs.values() if (n := _number(record, path))]
         if not found:
             return None
-        if len(found) == 1:
-            return found[0], 1
+        if len({n.value for n in found}) == 1:
+            return found[0], len(found)
         return Number.of([n.value for n in found]), len(found)
 
     def median(self, *path: str) -> float | None:
@@ -199,6 +200,13 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
     kept = {key: record[key] for key in (*KEPT, *MORE) if key in record}
     kept["flags"].pop("data_dir", None)  # of the machine
     uses = {p.stem.removeprefix("use-"): records.read(p) for p in sorted(run.glob("use-*.json"))}
+    for what, use in uses.items():
+        at, end = use.get("iterations"), record["training"]["iterations"]
+        if at != end:
+            raise UserError(
+                f"use-{what}.json in {run} is of iteration {at}, and the run has {end}: "
+                f"`run.py use {what} {run.name}` again, or delete it."
+            )
     if uses:
         kept[USES] = uses
     over = over or _beside(run, record)

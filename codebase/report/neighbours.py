@@ -1,5 +1,6 @@
 """The VAE beside its neighbours: likelihood, samples and what they cost, from results/."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,9 +108,10 @@ def _chosen(found: Sequence[Group]) -> list[tuple[str, Group]]:
 
 
 def _order(group):
-    """Those that were run first, then by nats, then by FID."""
-    number = next((n for path in (*BOUND, FID) if (n := group.number(*path))), None)
-    return not group.runs, number[0].value if number else 0.0, -group.iterations
+    """Those that were run first, then by nats, then by FID, then those that have neither."""
+    kinds = enumerate((BOUND, (FID,)))
+    found = [(i, n[0].value) for i, paths in kinds for path in paths if (n := group.number(*path))]
+    return not group.runs, *(found[0] if found else (math.inf, 0.0)), -group.iterations
 
 
 # Columns

@@ -16,6 +16,9 @@ from codebase.models.base import Model
 from codebase.runs import record
 from codebase.sides import X_DIM, sized
 
+# Training flags that later versions have, {name: what a training without it did}.
+AIDS = {"schedule": "constant", "ema": 0.0, "validation": 0, "without": None}
+
 
 @dataclass(frozen=True)
 class SavedRun:
@@ -117,7 +120,8 @@ def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     settings = {flag.name: flags.get(flag.name, flag.default) for flag in own}
     settings |= {f.name: sizes[f.argument] for f in own if f.argument in sizes}
     training = {"iterations": step} | {k: flags[k] for k in ("batch_size", "lr") if k in flags}
-    own_data = flags["seed"], entry.name, settings, training, at, sizes.get("x_dim", X_DIM)
+    aids = {k: flags[k] for k, usual in AIDS.items() if flags.get(k, usual) != usual}
+    own_data = flags["seed"], entry.name, settings, training | aids, at, sizes.get("x_dim", X_DIM)
     return SavedRun(folder, model.eval(), step, data, *own_data)
 
 

@@ -19,40 +19,47 @@ from codebase.models.base import LatentVariableModel, Model
 from codebase.uses.subject import Found, Subject
 
 COPIED = 1_000  # images whose nearest training image is looked for
-FLOOR = "training images: the floor"
+FLOOR, REDRAWN = "training images: the floor", "redrawn test images"
 
 
 def measure(subject: Subject, args: Namespace) -> Found:
-    """Samples, and redrawn test images, against the test images; training images beside them.
+    """Samples against the test images, and redrawn test images against training images; beside
+    them what training and test images have of each other.
 
-    All are of binary pixels: what gives grey ones has theirs drawn, as the test images have.
+    All are of binary pixels: what gives grey ones has theirs drawn, as the test images have. A
+    digit that the run was trained without is nowhere among them.
 
     Raises:
         UserError: there are too few images, or of too few the samples are asked for.
     """
     dataset, model = subject.dataset, subject.run.model
-    n = min(args.samples, len(dataset.train_x), len(dataset.test_x))
+    (train, _), _ = subsets.training(dataset, subject.without, subject.held_out)
+    test = _in_no_order(dataset.test_y, subject.without)
+    n = min(args.samples, len(train), len(test))
     if n <= samples.NEAREST:
         raise UserError(f"--samples {n}: more than {samples.NEAREST} are needed.")
     features = features_of(dataset)
-    real = subsets.binarized_test(dataset)[:n]
-    (train, _), _ = subsets.training(dataset, subject.without, subject.held_out)
+    real = subsets.binarized_test(dataset)[test[:n]]
     some = torch.randperm(len(train), generator=seeded_generator(1))[:n]
+    floor = _binary(grey(train[some]), 3)
     sets, seconds = {}, None
     if model.abilities.samples:
         began = time.perf_counter()
         sets["samples"] = drawn(model, n)
         seconds = (time.perf_counter() - began) * 1_000 / n
     if model.abilities.reconstructions:
-        sets["redrawn test images"] = _binary(_redrawn(subject, n), 2)
-    sets[FLOOR] = _binary(grey(train[some]), 3)
-    columns = {name: compared(x, real, features) for name, x in sets.items()}
+        sets[REDRAWN] = _binary(_redrawn(subject, test[:n]), 2)
+    sets[FLOOR] = floor
+    # Beside the images they were redrawn from they would be nearer than any others.
+    against = {name: floor if name == REDRAWN else real for name in sets}
+    columns = {name: compared(x, against[name], features) for name, x in sets.items()}
     for name, x in sets.items():
         x = real if name == FLOOR else x  # training images would find themselves
         near = samples.nearest(x[:COPIED], grey(train))
         columns[name]["to nearest training image"] = Number.of(near)
     notes = [
-        f"{n:,} images of each, 0s and 1s, against {n:,} test images; ± as if images independent",
+        f"{n:,} images of each, 0s and 1s, against {n:,} test images, the redrawn ones against "
+        "the training images; ± as if images independent",
         "the floor's distance to the nearest training image is that of the test images",
         f"features: {features.path}, which names so many test images rightly: "
         + ", ".join(f"{share:.2%} {pixels}" for pixels, share in features.accuracy.items()),
@@ -93,10 +100,19 @@ def drawn(model: Model, n: int) -> torch.Tensor:
     return _binary(torch.cat(parts), 1)
 
 
-def _redrawn(subject, n):
-    x = subject.test[0][:n]
-    with seeded(0):
-        return torch.cat([redrawn(subject.model, part) for part in x.split(CHUNK)])
+def _in_no_order(y, without):
+    """Positions of the test images but for a digit, shuffled by a fixed seed.
+
+    As they lie in their file they may be sorted, by digit or by writer, and KID is of some of them
+    at a time.
+    """
+    order = torch.randperm(len(y), generator=seeded_generator(4))
+    return order if without is None else order[y.cpu()[order] != without]
+
+
+def _redrawn(subject, positions):
+    x = subject.test[0][positions]
+    return torch.cat([redrawn(subject.model, part) for part in x.split(CHUNK)])
 
 
 def _binary(x, seed):
