@@ -12,6 +12,7 @@ from torch import nn
 
 from codebase import explorer
 from codebase import utils as ut
+from codebase.catalogue import CATALOGUE
 from codebase.data import subsets
 from codebase.data.batches import grey
 from codebase.errors import UserError
@@ -19,6 +20,7 @@ from codebase.evaluation.codes import posterior_of
 from codebase.explorer.networks import FUNCTIONS
 from codebase.figures import style
 from codebase.files import checkpoints, disk
+from codebase.models.cvae import CVAE
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -569,6 +571,48 @@ def test_a_classifier_alone_has_no_latent_space(browser, tmp_path, digits):
     assert hidden == [True, True, False]
     assert browser.js("title.textContent") == model.name
     assert browser.js("document.title") != "broken"
+    assert browser.complaints == []
+
+
+def alone(browser, folder, model, digits):
+    """The page of one model, opened."""
+    file = folder / "explore.html"
+    file.write_text(explorer.page(opened(model), digits), encoding="utf-8")
+    browser.open(file.as_uri())
+    return model
+
+
+def test_without_a_classifier_an_image_is_coded_with_the_label_it_has(browser, tmp_path, digits):
+    """Or, of one's own, that was chosen; the mutant takes every image for a 0."""
+    torch.manual_seed(0)
+    model = alone(browser, tmp_path, lively(CVAE(z_dim=3)), digits)
+    at = browser.js("content.example_labels.indexOf(7)")
+    browser.js(f"document.querySelectorAll('#examples button')[{at}].click()")
+    z, y = state(browser)
+    assert y == 7
+    x = torch.tensor(browser.js("Array.from(image)"))
+    expected = model.posterior(x.unsqueeze(0), torch.eye(10)[[7]]).mean[0]
+    torch.testing.assert_close(z, expected.detach(), rtol=5e-3, atol=5e-3)
+    assert browser.js("document.querySelector('#labels input:checked').value") == "7"
+    assert browser.complaints == []
+
+
+def test_samples_of_a_prior_that_is_no_gaussian_are_its_own(browser, tmp_path, digits):
+    """The mutant draws each dimension on its own, where such a prior has nothing."""
+    torch.manual_seed(0)
+    model = lively(CATALOGUE["realnvp"].build({"z": 3}, "model=realnvp"))
+    with torch.no_grad():
+        for p in model.prior_part.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    alone(browser, tmp_path, model, digits)
+    for _ in range(5):
+        browser.js("document.getElementById('sample').click()")
+        z, _ = state(browser)
+        drawn = torch.tensor(browser.js("Array.from(decodeHalves(content.samples))")).view(-1, 3)
+        assert (drawn == z).all(1).any()
+    log_p = model.prior().log_prob(drawn)
+    assert abs(log_p.mean() - model.prior().log_prob(model.sample_z(500)).mean()) < 1
+    assert "Gaussian of the prior" in browser.js("document.getElementById('kl-of').textContent")
     assert browser.complaints == []
 
 
