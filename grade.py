@@ -5,6 +5,7 @@ assignment's 100 points can be earned by code. See docs/grading.md.
 """
 
 import argparse
+import io
 import sys
 
 
@@ -29,6 +30,9 @@ def main():
     )
     p.add_argument("--data_dir", help="folder of MNIST, for --train")
     args = p.parse_args()
+    for stream in (sys.stdout, sys.stderr):  # a name in letters that a terminal does not have
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
     from grading.batch import grade_all
 

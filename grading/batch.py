@@ -10,8 +10,8 @@ from pathlib import Path
 from grading import report, sandbox, training
 from grading.judge import judge
 from grading.messages import Note, plain
-from grading.people import find, name_of
-from grading.submission import read
+from grading.people import find, loose, name_of
+from grading.submission import MOST_NAMED, read
 from grading.tree import Refused
 from grading.work import side_by_side
 
@@ -30,18 +30,22 @@ def grade_all(args):
         for note in refused:
             print(note.say(args.lang), file=sys.stderr)
         return 2
+    for path in args.paths:
+        if rest := loose(path):
+            names = ", ".join([*rest[:MOST_NAMED], *["…"][: len(rest) > MOST_NAMED]])
+            print(Note("report.loose", path=path, files=names).say(args.lang), file=sys.stderr)
     seed = secrets.randbelow(1 << 32) if args.seed is None else args.seed
     launcher = sandbox.launcher()
     try:
         dataset = training.dataset(args) if args.train else None  # missed before, not after
         outcomes = judged(found, launcher, seed, args)
+        report.write(args.out, outcomes, args.lang)  # before anything can be wrong with the screen
         _show(outcomes, args)
-        report.write(args.out, outcomes, args.lang)
         if args.train:
             trained = training.judged(found, outcomes, dataset, launcher, args)
+            report.write(args.out, outcomes, args.lang, trained)
             for name, lines in trained.items():
                 print("\n".join([name, *lines, ""]))
-            report.write(args.out, outcomes, args.lang, trained)
     except Refused as refusal:
         print(refusal.note.say(args.lang), file=sys.stderr)
         return 2

@@ -41,6 +41,11 @@ def of_error(error):
         return Failure(Note("no_return", place=place))
     if kind == "returned":
         return Failure(Note("returned", kind=message))
+    if kind == "no_network":
+        return Failure(Note("no_network", name=message))
+    if "python" in error:
+        python = _text(error, "python")
+        return Failure(Note("no_syntax", message=message, place=place, line=text, python=python))
     if kind == "PlaceholderUsed":
         return Failure(Note("not_here", name=message, place=place))
     if kind == "NotText":

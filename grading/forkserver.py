@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -82,9 +83,11 @@ def start(control, pipes, folder, scratch, memory):
 def confined(requests, replies, folder, scratch, memory):
     """Become the worker of one session."""
     guards = lockdown.confine(scratch, memory)
-    os.chdir(scratch)
     os.environ.update(HOME=scratch, TMPDIR=scratch, TEMP=scratch, TMP=scratch)
-    worker.serve(requests, replies, folder, guards)
+    # A copy that it may write beside, as some do when they are imported; ../results is in reach.
+    own = shutil.copytree(folder, os.path.join(scratch, "a", "b", os.path.basename(folder)))
+    os.chdir(worker.home(own))
+    worker.serve(requests, replies, own, guards)
 
 
 def end(pid):

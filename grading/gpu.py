@@ -6,6 +6,7 @@ the same numbers on the CPU, so it is judged there; the feedback says so.
 
 import contextlib
 import re
+from types import SimpleNamespace
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -13,6 +14,12 @@ from torch.overrides import TorchFunctionMode
 WORDS = (b"cuda", b"mps", b"xpu")  # a file without them names no GPU
 DEVICE = re.compile(r"(cuda|mps|xpu)(:\d+)?")
 TENSOR_TYPE = re.compile(r"torch\.(cuda|mps|xpu)\.(\w+Tensor)")
+
+
+def blamed(error):
+    """Whether a worker's description of an exception has to do with a GPU."""
+    said = " ".join(str(error.get(part, "")) for part in ("message", "text")).lower()
+    return any(word in said for word in ("cuda", "nvidia", "gpu", "mps", "xpu"))
 
 
 def on_cpu(value):
@@ -30,7 +37,7 @@ class CpuForGpu(TorchFunctionMode):
     """Makes every call of torch see the CPU where it is given a GPU."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function is torch.Tensor.cuda:
+        if function in (torch.Tensor.cuda, torch.Tensor.pin_memory):
             return args[0]
         kwargs = {name: on_cpu(value) for name, value in (kwargs or {}).items()}
         return function(*map(on_cpu, args), **kwargs)
@@ -56,7 +63,10 @@ def pretended():
     answers = {
         "is_available": True, "device_count": 1, "current_device": 0, "set_device": None,
         "get_device_name": "CPU", "synchronize": None, "empty_cache": None, "init": None,
-        "manual_seed": None, "manual_seed_all": None,
+        "manual_seed": None, "manual_seed_all": None, "is_bf16_supported": False,
+        "get_device_capability": (7, 0), "mem_get_info": (1 << 33, 1 << 34),
+        "get_device_properties": SimpleNamespace(
+            name="CPU", major=7, minor=0, total_memory=1 << 34, multi_processor_count=1),
     }  # fmt: skip
     changes += [(torch.cuda, name, _answering(value)) for name, value in answers.items()]
     tensors = [name for name in vars(torch.cuda) if name.endswith("Tensor")]

@@ -98,12 +98,13 @@ def judge(submission, launcher, limits, seed, only=None):
     )
     bench = Bench(submission, launcher, limits)
     wrong, hopeless = {}, set()  # targets that lost points; those that hung or killed the process
+    paid = set()  # functions of the starter's that are wrong and have cost a model points
     try:
         blocked, spoilers = _broken(bench)
         for number, group in enumerate(GROUPS):
             if only is not None and group.target not in only:
                 continue
-            attempts = _attempts(group, wrong, hopeless, blocked, spoilers)
+            attempts = _attempts(group, wrong, hopeless, blocked, spoilers, paid)
             best, used, hung = _best(group, bench, attempts, [seed, number], blocked)
             if hung:
                 hopeless.add(group.target)
@@ -112,6 +113,10 @@ def judge(submission, launcher, limits, seed, only=None):
                 verdict.standins[group.target] = used
             if any(not r.finding.passed for r in best if r.check.points or group.item is None):
                 wrong[group.target] = [r for r in best if not r.finding.passed]
+                if group.target in FILES and not hung:
+                    suspects = {_given(r) for r in wrong.get("given", ())} - paid - {*used}
+                    again = group, bench, best, used, [seed, number], blocked
+                    paid |= {name for name in sorted(suspects) if _cured(*again, name)}
         verdict.results.sort(key=lambda result: result.item or "")
         verdict.guards, verdict.gpu = bench.own.guards, bench.gpu
     finally:
@@ -137,6 +142,18 @@ def _best(group, bench, attempts, seed, blocked):
         if _points(best) == sum(check.points for check in group.checks):
             break
     return best, used, without
+
+
+def _given(result):
+    """The function of the starter's that a check is of."""
+    return result.check.name.partition(".")[2]
+
+
+def _cured(group, bench, best, used, seed, blocked, name):
+    """Whether a group earns more once this function is stood in for: it has cost points here."""
+    with bench.session((*used, name)) as session:
+        results, _ = _run(group, session, np.random.default_rng(seed), blocked)
+    return _points(results) > _points(best)
 
 
 class Bench:
@@ -201,7 +218,7 @@ def _broken(bench):
         return blocked, ()
     failure = bench.import_failure()
     known = tuple(path for path in models if path in blocked)
-    if failure and not failure.final:
+    if failure:
         suspects = [known, *((*known, path) for path in models if path not in known), models]
         for names in filter(None, suspects):
             if not bench.import_failure(names):
@@ -209,7 +226,7 @@ def _broken(bench):
     return blocked | ({"utils.py": failure} if failure else {}), ()
 
 
-def _attempts(group, wrong, hopeless, blocked, spoilers):
+def _attempts(group, wrong, hopeless, blocked, spoilers, paid):
     """What to stand in for, in the order to try: as little as can be, then what earlier items lost
     points for and what cannot be asked.
 
@@ -218,8 +235,7 @@ def _attempts(group, wrong, hopeless, blocked, spoilers):
     mine = FILES.get(group.target, "utils.py")
     base = tuple(path for path in spoilers if path != mine)
     functions = [t for t in group.needs if t in wrong and t not in FILES]
-    if "VAE" in wrong and "VAE" in group.needs:  # a changed given function was charged there
-        functions += [r.check.name.partition(".")[2] for r in wrong.get("given", ())]
+    functions += sorted(paid)
     files = [FILES[t] for t in group.needs if t in wrong and t in FILES]
     files += [path for path in blocked if path not in (*files, *base, mine)]
     if "utils.py" in blocked and mine != "utils.py":

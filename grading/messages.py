@@ -140,6 +140,21 @@ MESSAGES = {
         "raised {kind} at {place}: {message} — line: {line}",
         "lanzó {kind} en {place}: {message} — línea: {line}",
     ),
+    "no_syntax": (
+        "is no Python {python}, which the grader runs, at {place}: {message} — line: {line}",
+        "no es Python {python}, que es el que usa el calificador, en {place}: {message} — línea: "
+        "{line}",
+    ),
+    "no_network": (
+        "the model has no attribute {name}: its networks are looked for as enc, dec and cls, as in"
+        " the starter code",
+        "el modelo no tiene un atributo {name}: las redes se buscan como enc, dec y cls, como en "
+        "el código inicial",
+    ),
+    "spread_of_kl": (
+        "with the posterior as the prior the kl should be 0 at every z; it varies by {spread}",
+        "con la posterior como prior la kl debería ser 0 en todo z; varía en {spread}",
+    ),
     "timed_out": ("did not end within {seconds} s", "no terminó en {seconds} s"),
     "died": (
         "the process ended in the middle of the call (status {status})",
@@ -662,6 +677,10 @@ MESSAGES = {
     "train.band": (
         "{name} = {value} (asked: {low} to {high})",
         "{name} = {value} (se pide: de {low} a {high})",
+    ),
+    "report.loose": (
+        "{path}: nobody's, and not looked at: {files}",
+        "{path}: no son de nadie y no se miraron: {files}",
     ),
     "report.written": (
         "{folder}: grades.csv and one feedback file per submission",

@@ -15,6 +15,8 @@ PARTS = {
     "scripts", "src", "tests", *PACKAGES,
 }  # fmt: skip
 NO_ARCHIVES_IN = {"data", "datasets", "checkpoints", "logs"} | IGNORED
+SCRIPTS = {"run_vae.py", "run_gmvae.py", "run_ssvae.py", "train.py", "main.py"}  # of a project
+GRADES = "grades.csv"  # in a folder of the grader's own
 
 
 def find(path):
@@ -37,6 +39,16 @@ def find(path):
     if not found:
         raise Refused("nothing", path=path, files=", ".join(GRADED))
     return sorted((name_of(entry), entry) for entry in found)
+
+
+def loose(path):
+    """Names of what lies in a folder of many people and is nobody's: looked at by nobody."""
+    path = Path(path)
+    if not path.is_dir() or _is_one(path):
+        return []
+    files = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+    people = _archives_in(path)
+    return sorted(p.name for p in files if p not in people and not _unpacked(path / name_of(p)))
 
 
 def name_of(path):
@@ -62,19 +74,26 @@ def _is_one(path):
     holding = {root[0] for root in lying} | {f.name for f in folders if any(archives(f))}
     if len(holding) != 1 or not lying:
         return False
-    scripts = any(p.suffix == ".py" for p in path.iterdir())
+    scripts = any(p.name in SCRIPTS for p in path.iterdir())
     return scripts or all(folder.name in holding for folder in folders)
 
 
 def _people_in(path):
     """Folders that may be a person's: all but a project's customary ones, if those are empty."""
     folders = [p for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    folders = [p for p in folders if p.name not in IGNORED]
+    folders = [p for p in folders if p.name not in IGNORED and not (p / GRADES).exists()]
     return [p for p in folders if p.name.lower() not in PARTS or roots_of(p) or archives(p)]
 
 
 def _archives_in(path):
-    return [p for p in path.iterdir() if p.suffix.lower() in ARCHIVES and p.is_file()]
+    """Archives in a folder, but for data sets and those that lie there unpacked too."""
+    found = [p for p in path.iterdir() if p.suffix.lower() in ARCHIVES and p.is_file()]
+    found = [p for p in found if "ubyte" not in p.name]
+    return [p for p in found if not _unpacked(path / name_of(p))]
+
+
+def _unpacked(folder):
+    return folder.is_dir() and bool(roots_of(folder))
 
 
 def archives(path):

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import inspect
 import linecache
+import os
 import random
 import sys
 import textwrap
@@ -24,6 +25,12 @@ from grading.placeholders import REPLACED, Placeholder, Replaced
 
 MAX_REQUEST = 1 << 30
 MAX_TEXT = 500
+
+
+def home(folder):
+    """Where an assembled package's scripts would be started: beside the package."""
+    package = Package(folder)
+    return os.path.join(package.own, package.parent)
 
 
 def serve(requests, replies, folder, guards):
@@ -62,15 +69,19 @@ class Work:
         """The reply to a request: info and arrays.
 
         Where code that names a GPU fails, it is tried again with the CPU in its place, and if that
-        helps it stays so.
+        helps it stays so: there is no error any more, or one that has nothing to do with a GPU in
+        the place of one that has. A guarded use of a GPU may not bear one that is no GPU.
         """
         reply = self._attempt(info, arrays)
-        if "error" in reply[0] and not self.gpu and self.package.mentions(gpu.WORDS):
+        failed = reply[0].get("error", {"type": "returned"})["type"]
+        own = ("returned", "NotImplementedError")  # of which no GPU is to blame
+        if failed not in own and not self.gpu and self.package.mentions(gpu.WORDS):
             with contextlib.ExitStack() as pretence:
                 pretence.enter_context(gpu.pretended())
                 self._begin_anew()
                 again = self._attempt(info, arrays)
-                if again[0].get("error") != reply[0]["error"]:
+                first, then = reply[0]["error"], again[0].get("error")
+                if not then or (gpu.blamed(first) and not gpu.blamed(then)):
                     reply, self.gpu = again, pretence.pop_all()
             if not self.gpu:
                 self._begin_anew()
@@ -106,6 +117,8 @@ def describe(error, package):
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f for f in frames if package.place(f.filename)]
     lines.sort(key=lambda f: f.filename.endswith(tuple(package.graded)))
+    if isinstance(error, SyntaxError):
+        found["python"] = "{}.{}".format(*sys.version_info)
     if isinstance(error, SyntaxError) and package.place(str(error.filename)):
         path, line, function = error.filename, error.lineno or 0, ""
     elif lines:
@@ -183,6 +196,8 @@ def networks(info, arrays, work):
     x, z, y = (given.get(name) for name in "xzy")
     label = () if y is None else (y,)
     with torch.no_grad():
+        if not hasattr(model, info["part"]):
+            return {"error": {"type": "no_network", "message": info["part"]}}, {}
         if info["part"] == "enc":
             found = dict(zip("mv", method(model.enc, "encode")(x, *label), strict=True))
         elif info["part"] == "dec":

@@ -192,6 +192,14 @@ WRONG = [
                 kl_z = 0.5 * (q.v + q.m**2 - 1 - q.v.log()).sum(-1)
                 return kl_z, -self.likelihood(q.m).log_prob(x)
             """),
+    mistake("the KL's gradient stops", "1.2", **bound(
+        {"return kl + rec": "return kl.detach() + rec"}, "VAE")),
+    mistake("the KL's gradient by v stops", "1.2", "detached", **bound(
+        {"kl_normal(m, v, ": "kl_normal(m, v.detach(), "}, "VAE")),
+    mistake("the KL's gradient by m stops", "1.2", "detached", **bound(
+        {"kl_normal(m, v, ": "kl_normal(m.detach(), v, "}, "VAE")),
+    mistake("the sample's gradient by v stops", "1.2", "detached", **bound(
+        {"sample_gaussian(m, v)": "sample_gaussian(m, v.detach())"}, "VAE")),
     # 2.1, log_normal
     mistake("no normalizing constant", "2.1", "no_constant", **util(
         LOG_NORMAL + "return (-0.5 * torch.log(v) - 0.5 * (x - m) ** 2 / v).sum(-1)")),
@@ -236,6 +244,9 @@ WRONG = [
          "ut.kl_normal(m, v, torch.zeros(1), torch.ones(1)).mean()"}, "GMVAE")),
     mistake("another z for the KL", "2.1", "other_sample", **bound(
         {"    kl = (": "    z = ut.sample_gaussian(m, v)\n    kl = ("}, "GMVAE")),
+    mistake("log q at another z", "2.1", "other_sample", **bound(
+        {"(ut.log_normal(z, m, v) -": "(ut.log_normal(ut.sample_gaussian(m, v), m, v) -"},
+        "GMVAE")),
     mistake("log p − log q", "2.1", "sign", **bound(
         {"(ut.log_normal(z, m, v) - ut.log_normal_mixture(z, pm, pv))":
          "(ut.log_normal_mixture(z, pm, pv) - ut.log_normal(z, m, v))"}, "GMVAE")),
@@ -245,6 +256,10 @@ WRONG = [
         {"log_normal_mixture(z, pm": "log_normal_mixture(m, pm"}, "GMVAE")),
     mistake("gradients stop at the mixture", "2.1", **bound(
         {"(self.z_pre, dim=1)": "(self.z_pre.detach(), dim=1)"}, "GMVAE")),
+    mistake("the gradient of log q stops", "2.1", "detached", **bound(
+        {"(ut.log_normal(z, m, v) -": "(ut.log_normal(z, m, v).detach() -"}, "GMVAE")),
+    mistake("the mixture's gradient by z stops", "2.1", "detached", **bound(
+        {"log_normal_mixture(z, pm": "log_normal_mixture(z.detach(), pm"}, "GMVAE")),
     mistake("halves of z_pre on the wrong axis", "2.1", **bound(
         {"    pm, pv = ut.gaussian_parameters(self.z_pre, dim=1)":
          "    pm, pv = ut.gaussian_parameters(self.z_pre.reshape(1, self.k, -1), dim=2)"},
@@ -292,6 +307,12 @@ WRONG = [
          "log_q = torch.softmax(self.cls.classify(x), dim=1).log()"}, "SSVAE")),
     mistake("the classifier gets no gradient", "3.2", **bound(
         {"q = log_q.exp()": "q, log_q = log_q.exp().detach(), log_q.detach()"}, "SSVAE")),
+    mistake("the gradient of kl_y stops", "3.2", "detached", **bound(
+        {"return kl_y + kl_z + rec": "return kl_y.detach() + kl_z + rec"}, "SSVAE")),
+    mistake("the gradient of kl_z stops", "3.2", **bound(
+        {"return kl_y + kl_z + rec": "return kl_y + kl_z.detach() + rec"}, "SSVAE")),
+    mistake("kl_z moves no weights of labels", "3.2", "detached", **bound(
+        {"kl_z = (weights * kl_z)": "kl_z = (weights.detach() * kl_z)"}, "SSVAE")),
     mistake("sum over the minibatch, SSVAE", "3.2", "sum_over_batch", **bound(
         {"log(10)).mean()": "log(10)).sum()", "kl_z).sum() / n": "kl_z).sum()",
          "rec).sum() / n": "rec).sum()"}, "SSVAE")),

@@ -390,3 +390,92 @@ def test_what_only_asks_for_a_gpu_is_not_said_to_need_one(hand_in, solutions):
 def test_a_package_by_itself_needs_no_aliases(grade, solutions):
     files = {path: text.encode() for path, text in solutions["classic"].items()}
     assert Submission("x", "a/b/codebase", files).place("utils.py") == "a/b/codebase/utils.py"
+
+
+# What is written at the top of a file
+
+
+def test_a_guarded_use_of_a_gpu_costs_nothing(hand_in, solutions):
+    """Neither for a gap that is worth nothing, nor for a mistake that no GPU would mend."""
+    look = "if torch.cuda.is_available():\n    print(torch.cuda.get_device_properties(0).name)\n"
+    look += "    torch.cuda.Stream()\n"
+    files = dict(solutions["classic"])
+    files["utils.py"] += f"\n\n{look}"
+    files["models/vae.py"] += "\n\ndef gap(self, x, iw):\n    raise NotImplementedError\n"
+    files["models/vae.py"] += "VAE.negative_iwae_bound = gap\n"
+    verdict = hand_in(files)
+    assert (verdict.total, verdict.gpu) == (WORTH, False), said(verdict)
+    files["models/vae.py"] += "\n\ndef broken(self, x):\n    return self.enc(x, x, x)\n"
+    files["models/vae.py"] += "VAE.negative_elbo_bound = broken\n"
+    verdict = hand_in(files)
+    assert not verdict.gpu
+    assert not any("NVIDIA" in note for note in said(verdict))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "os.makedirs(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'figs'))",
+        "os.makedirs('../results', exist_ok=True)",
+        "open('codebase/notes.txt', 'w').write('begun')",
+    ],
+)
+def test_what_is_written_at_import_costs_nothing(hand_in, solutions, line):
+    files = {f"codebase/{path}": text for path, text in solutions["classic"].items()}
+    files["codebase/utils.py"] += f"\n\nimport os\n{line}\n"
+    assert hand_in(files, only=("log_normal",)).total == 6
+
+
+def test_a_model_s_file_that_hangs_costs_its_own_item_alone(launcher, solutions):
+    files = dict(solutions["classic"])
+    files["models/ssvae.py"] += "\n\nimport time\nwhile True:\n    time.sleep(1)\n"
+    files["utils.py"] = "from codebase.models.ssvae import SSVAE\n" + files["utils.py"]
+    files = {path: text.encode() for path, text in files.items()}
+    limits, only = sandbox.Limits(4.0), ("log_normal", "VAE", "SSVAE")
+    verdict = judge(Submission("x", "codebase", files), launcher, limits, 0, only)
+    assert (verdict.total, verdict.earned("3.2")) == (WORTH, 0), said(verdict)
+
+
+def test_a_wrong_function_of_the_starter_s_is_charged_where_it_spoils_something(grade, solutions):
+    """Another mistake, in a model that has nothing to do with it, forgives it not."""
+    files = dict(solutions["classic"])
+    files["utils.py"] += (
+        "\n\ndef kl_cat(q, log_q, log_p):\n    return (q * (log_q - log_p)).mean(-1)\n"
+    )
+    alone = grade(files, only=("given", "VAE", "SSVAE"))
+    assert alone.earned("3.2") == 21 - 4
+    body = files["models/vae.py"]
+    assert body.count("return nelbo, kl, rec") == 1
+    files["models/vae.py"] = body.replace(
+        "return nelbo, kl, rec", "return nelbo, kl.item(), rec.item()"
+    )
+    both = grade(files, only=("given", "VAE", "SSVAE"))
+    assert (both.earned("1.2"), both.earned("3.2")) == (8, 21 - 4)
+
+
+def test_networks_of_other_names_are_said_in_a_sentence(grade, solutions):
+    files = dict(solutions["classic"])
+    files["models/vae.py"] = files["models/vae.py"].replace("self.enc", "self.encoder")
+    verdict = grade(files, only=("VAE",))
+    assert any("looked for as enc, dec and cls" in note for note in said(verdict))
+    (gradient,) = (r for r in verdict.results if r.check.name == "VAE.gradient")
+    assert not gradient.finding.passed
+
+
+def test_a_newer_python_is_named_where_it_may_be_what_is_missing(grade, solutions):
+    files = dict(solutions["classic"])
+    files["models/vae.py"] += "\n\nmatch = = 3\n"
+    assert any("is no Python 3." in note for note in said(grade(files, only=("VAE",))))
+
+
+def test_a_classifier_that_loses_a_batch_of_one_loses_the_minibatch_s_points_alone(
+    grade, solutions
+):
+    files = dict(solutions["classic"])
+    assert "self.cls.classify(x)" in files["models/ssvae.py"]
+    files["models/ssvae.py"] = files["models/ssvae.py"].replace(
+        "self.cls.classify(x)", "self.cls.classify(x).squeeze()"
+    )
+    verdict = grade(files, only=("SSVAE",))
+    lost = [r.check.name for r in verdict.results if r.check.points and not r.finding.passed]
+    assert lost == ["SSVAE.minibatch"]

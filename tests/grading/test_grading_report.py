@@ -1,6 +1,7 @@
 """What the grader says: its command, its table, its files, in two languages."""
 
 import csv
+import os
 import signal
 import string
 import subprocess
@@ -138,10 +139,10 @@ def test_the_table_is_aligned(verdict):
     assert len({len(line) for line in lines}) == 1
 
 
-def command(*flags, cwd):
+def command(*flags, cwd, env=None):
     return subprocess.run(
         [sys.executable, str(ROOT / "grade.py"), *map(str, flags)],
-        cwd=cwd, capture_output=True, text=True, timeout=300,
+        cwd=cwd, env=env, capture_output=True, encoding="utf-8", errors="replace", timeout=300,
     )  # fmt: skip
 
 
@@ -176,6 +177,18 @@ def test_the_command_from_a_folder_of_zips(tmp_path, solutions):
     assert "61/61" in done.stdout
     assert "beto" in done.stdout
     assert {p.name for p in (tmp_path / "grades").iterdir()} == {"ana.md", "beto.md", "grades.csv"}
+
+
+def test_a_screen_without_the_letters_loses_no_results(tmp_path):
+    """As where standard output goes to a file on Windows: − and Я are not in its code page."""
+    for name in ("Ana", "Яна"):
+        (tmp_path / "all" / name / "codebase").mkdir(parents=True)
+        (tmp_path / "all" / name / "codebase" / "utils.py").write_text("")
+    done = command(
+        "all", "--jobs", 2, cwd=tmp_path, env=os.environ | {"PYTHONIOENCODING": "cp1252"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "grades" / "grades.csv").read_text("utf-8").count("Яна") == 1
 
 
 @pytest.mark.slow

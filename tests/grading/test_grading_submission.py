@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from grading import batch
-from grading.people import find
+from grading.people import find, loose
 from grading.project import GRADED, excerpt
 from grading.submission import Submission, read
 from grading.tree import MAX_DEPTH, MAX_ENTRIES, MAX_UNPACKED, Refused, refusal
@@ -341,6 +341,26 @@ def test_a_project_of_one_person_is_one_row(folder):
     project = package("tp", "codebase") | {"figs/a.png": "", "data/train.npz": "", "logs/": None}
     assert set(folder(project, "Ana")) == {"Ana"}
     assert set(folder(package("src", "submission") | {"nb/x.ipynb": ""}, "Beto")) == {"Beto"}
+
+
+def test_the_grader_s_own_folder_and_an_unpacked_archive_are_nobody_else(folder, tmp_path):
+    found = folder(
+        package("Ana", "codebase")
+        | {"Ana.zip": four(), "Beto.zip": four(), "grades/grades.csv": "", "grades/ana.md": ""}
+    )
+    assert set(found) == {"Ana", "Beto"}
+
+
+def test_a_script_of_the_teacher_s_makes_nobody_disappear(folder, tmp_path):
+    entries = package("Ana", "codebase") | {"Beto/tp.ipynb": "", "Carla/": None, "juntar.py": ""}
+    assert set(folder(entries | {"dora": "", "eva.ipynb": ""})) == {"Ana", "Beto", "Carla"}
+    assert loose(tmp_path / "all") == ["dora", "eva.ipynb", "juntar.py"]
+    assert loose(tmp_path / "all" / "Ana") == []
+
+
+def test_data_sets_beside_a_package_are_no_submissions(folder):
+    images = {f"{name}-ubyte.gz": "" for name in ("train-images-idx3", "t10k-images-idx3")}
+    assert set(folder(package("codebase") | images, "Ana")) == {"Ana"}
 
 
 def test_each_of_several_paths_has_its_rows(folder, tmp_path):
