@@ -64,13 +64,15 @@ class Full(Posterior):
         super().__init__(z_dim, features)
         self.below: nn.Module = flows.zero_linear(features, z_dim * (z_dim - 1) // 2)
         rows, columns = torch.tril_indices(z_dim, z_dim, -1)
-        self.register_buffer("places", rows * z_dim + columns, persistent=False)
+        diagonal = torch.arange(z_dim) * (z_dim + 1)
+        places = torch.cat([rows * z_dim + columns, diagonal])
+        self.register_buffer("places", places, persistent=False)
 
     def forward(self, m: torch.Tensor, v: torch.Tensor, h: torch.Tensor) -> FullGaussian:
         flat = m.new_zeros(*m.shape[:-1], self.z_dim**2)
         places = self.places.expand(*m.shape[:-1], -1)
-        below = flat.scatter(-1, places, self.below(h).to(m.dtype))
-        factor = below.unflatten(-1, (self.z_dim, self.z_dim)) + torch.diag_embed(v.sqrt())
+        entries = torch.cat([self.below(h).to(m.dtype), v.sqrt()], dim=-1)
+        factor = flat.scatter(-1, places, entries).unflatten(-1, (self.z_dim, self.z_dim))
         return FullGaussian(m, factor)
 
 
