@@ -63,6 +63,7 @@ def test_two_iterations_on_digits(script, run, tmp_path):
     assert re.fullmatch(r"[0-9a-f]{64}", results["data"]["sha256"])
     assert results["flags"]["iter_max"] == 2
     assert results["versions"]["torch"] == torch.__version__
+    assert results["versions"]["cpu_kernels"] == torch.backends.cpu.get_cpu_capability()
     assert results["training"]["iterations"] == 2
     for numbers in results["numbers"].values():
         assert all(n["se"] >= 0 for n in numbers.values())

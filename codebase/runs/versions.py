@@ -9,10 +9,11 @@ import torch
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python, torch, NumPy and this project, and the system, for a record."""
+    """Of Python, torch and its kernels, NumPy, this project and the system, for a record."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "cpu_kernels": torch.backends.cpu.get_cpu_capability(),  # which round otherwise
         "numpy": np.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "git_commit": _git_commit(),
