@@ -1,6 +1,6 @@
 """The family's numbers: what a step costs, and the tables of docs/models.md.
 
-    python -m benchmarks.family cost [NAME …]   a step's time over the VAE's, to results/cost.json;
+    python -m benchmarks.family cost [NAME …]   a step's time over the VAE's, to results/;
                                                 with --z 50 of such latents, on both sides
     python -m benchmarks.family page            the tables, from the catalogue and results/
 

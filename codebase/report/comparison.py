@@ -27,7 +27,7 @@ th[aria-sort=descending]::after { content: " ▼"; }
   .table { width: 96vw; margin-left: calc((100% - 96vw) / 2); }
 }
 """
-STEP_COST = "cost.json"
+STEP_COST = Path("comparison") / "cost.json"
 DISENTANGLED = "vae", "capacity", "tc", "dip", "factor", "joint"  # shown, run or not
 SCORES = "MIG", "DCI disentanglement", "DCI completeness", "SAP", "FactorVAE"
 
