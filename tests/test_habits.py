@@ -154,7 +154,7 @@ def test_what_diverged_has_not_collapsed(capsys):
 
 @pytest.mark.parametrize(("n", "without"), [(5, 5), (1, 9), (10, 0)])
 def test_digits_without_a_label_are_said(n, without, digits, capsys):
-    args = SimpleNamespace(n_labels=n, label_seed=0)
+    args = SimpleNamespace(n_labels=n, label_seed=0, validation=0)
     _, y = classifier.labelled(
         SimpleNamespace(args=args, dataset=digits, settings=SimpleNamespace(seed=0))
     )
