@@ -151,7 +151,7 @@ def loop(
             stopped = bool(received)  # a signal after this line stops the next step
             due = i == iter_max or i % iter_save == 0
             checkpoint = stopped or due
-            evaluation = i % iter_eval == 0 and (stopped or not checkpoint)  # it has its own
+            evaluation = i % iter_eval == 0 and not due  # what is due has its own
             if checkpoint or evaluation or i % LOOK_EVERY == 0:
                 latest = session.look(i)
                 bar.set_postfix(_in_short(latest))

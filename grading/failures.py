@@ -43,13 +43,13 @@ def of_error(error):
         return Failure(Note("returned", kind=message))
     if kind == "no_network":
         return Failure(Note("no_network", name=message))
-    if "python" in error:
-        python = _text(error, "python")
-        return Failure(Note("no_syntax", message=message, place=place, line=text, python=python))
     if kind == "PlaceholderUsed":
         return Failure(Note("not_here", name=message, place=place))
     if kind == "NotText":
         return Failure(Note("not_text", place=place.rpartition(":")[0]))
+    if "python" in error:  # of any other that does not parse
+        python = _text(error, "python")
+        return Failure(Note("no_syntax", message=message, place=place, line=text, python=python))
     if kind == "SystemExit":
         return Failure(Note("called_exit", place=place))
     if kind == "MemoryError" or "allocate memory" in message:

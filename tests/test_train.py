@@ -340,12 +340,15 @@ def test_a_signal_finishes_the_step_saves_and_ends(here, digits, number):
 @pytest.mark.parametrize("iter_save", [7, 5])
 def test_a_signal_where_a_checkpoint_is_due_takes_nothing_from_it(here, digits, iter_save):
     """What is measured at one is not made up for later; where none was due it is not measured."""
-    told = []
+    told, evaluated = [], []
+    torch.manual_seed(0)
+    loader = Batches(digits.train_x, digits.train_y, 97, seeded_generator(0))
+    on = {"on_checkpoint": told.append, "on_evaluation": evaluated.append}
+    session = Session(Interrupted(signal.SIGTERM), loader, None, "cpu", None, **on)
     with pytest.raises(SystemExit):
-        fit(
-            Interrupted(signal.SIGTERM), digits, 100, iter_save=iter_save, on_checkpoint=told.append
-        )
+        train.loop(session, quiet, 100, iter_save, iter_eval=7)
     assert told == ([7] if iter_save == 7 else [5])
+    assert evaluated == ([] if iter_save == 7 else [7])  # once, by the better of the two
     assert checkpoints.model_path("vae", 7).exists()
 
 

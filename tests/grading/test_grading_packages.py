@@ -320,6 +320,7 @@ def test_a_file_in_another_encoding_is_named(hand_in, solutions, encoding):
     (note,) = set(said(verdict))
     assert "codebase/models/vae.py" in note
     assert "UTF-8" in note
+    assert "is no Python" not in note
 
 
 def test_a_declared_encoding_is_read(hand_in, solutions):
