@@ -11,7 +11,7 @@ from grading import report, sandbox, training
 from grading.judge import judge
 from grading.messages import Note, plain
 from grading.people import find, loose, name_of
-from grading.submission import MOST_NAMED, read
+from grading.submission import few, read
 from grading.tree import Refused
 from grading.work import side_by_side
 
@@ -32,8 +32,7 @@ def grade_all(args):
         return 2
     for path in args.paths:
         if rest := loose(path):
-            names = ", ".join([*rest[:MOST_NAMED], *["…"][: len(rest) > MOST_NAMED]])
-            print(Note("report.loose", path=path, files=names).say(args.lang), file=sys.stderr)
+            print(Note("report.loose", path=path, files=few(rest)).say(args.lang), file=sys.stderr)
     seed = secrets.randbelow(1 << 32) if args.seed is None else args.seed
     launcher = sandbox.launcher()
     try:

@@ -86,7 +86,6 @@ def confined(requests, replies, folder, scratch, memory):
     os.environ.update(HOME=scratch, TMPDIR=scratch, TEMP=scratch, TMP=scratch)
     # A copy that it may write beside, as some do when they are imported; ../results is in reach.
     own = shutil.copytree(folder, os.path.join(scratch, "a", "b", os.path.basename(folder)))
-    os.chdir(worker.home(own))
     worker.serve(requests, replies, own, guards)
 
 

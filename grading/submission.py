@@ -163,9 +163,12 @@ def _nothing(path):
 
 
 def _found(tree):
-    names = sorted(tree.names, key=lambda name: (name.count("/"), name))
-    more = ["…"] if len(names) > MOST_NAMED else []
-    return ", ".join([*names[:MOST_NAMED], *more]) or "–"
+    return few(sorted(tree.names, key=lambda name: (name.count("/"), name))) or "–"
+
+
+def few(names):
+    """The first of some names, as text."""
+    return ", ".join([*names[:MOST_NAMED], *["…"][: len(names) > MOST_NAMED]])
 
 
 def roots_of(path):

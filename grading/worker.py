@@ -27,12 +27,6 @@ MAX_REQUEST = 1 << 30
 MAX_TEXT = 500
 
 
-def home(folder):
-    """Where an assembled package's scripts would be started: beside the package."""
-    package = Package(folder)
-    return os.path.join(package.own, package.parent)
-
-
 def serve(requests, replies, folder, guards):
     """Answer requests until the grader closes the pipe.
 
@@ -42,6 +36,7 @@ def serve(requests, replies, folder, guards):
         guards: what `lockdown.confine` got; told to the grader before any submitted code runs.
     """
     package = Package(folder)
+    os.chdir(os.path.join(package.own, package.parent))  # as its scripts would be started
     sys.meta_path[:0] = [package, Replaced(REPLACED)]
     work = Work(package)
     wire.send(replies, {"guards": guards})
@@ -196,14 +191,15 @@ def networks(info, arrays, work):
     x, z, y = (given.get(name) for name in "xzy")
     label = () if y is None else (y,)
     with torch.no_grad():
-        if not hasattr(model, info["part"]):
+        network = getattr(model, info["part"], None)
+        if network is None:
             return {"error": {"type": "no_network", "message": info["part"]}}, {}
         if info["part"] == "enc":
-            found = dict(zip("mv", method(model.enc, "encode")(x, *label), strict=True))
+            found = dict(zip("mv", method(network, "encode")(x, *label), strict=True))
         elif info["part"] == "dec":
-            found = {"logits": method(model.dec, "decode")(z, *label)}
+            found = {"logits": method(network, "decode")(z, *label)}
         else:
-            found = {"classes": method(model.cls, "classify")(x)}
+            found = {"classes": method(network, "classify")(x)}
     return {}, {name: array(t) for name, t in found.items()}
 
 

@@ -96,15 +96,13 @@ def content(opened: SavedRun, dataset: datasets.Dataset) -> dict:
         "examples": bytes64(dataset.test_x[examples].numpy()),
         "example_labels": y[examples].tolist(),
     }
-    return found | (_latents(model, x, y) if "decoder" in found["nets"] else {})
+    if "decoder" in found["nets"]:
+        with seeded():  # some models draw for a label or a mean
+            found |= _latents(model, x, y)
+    return found
 
 
 def _latents(model, x, y):
-    with seeded():  # some models draw for a label or a mean
-        return _drawn_latents(model, x, y)
-
-
-def _drawn_latents(model, x, y):
     parts = [posterior_of(model, part) for part in x.split(CHUNK)]
     means = torch.cat([q.mean for q in parts])
     if isinstance(model, LatentVariableModel):

@@ -48,7 +48,7 @@ def measure(subject: Subject, args: Namespace) -> Found:
         sets["samples"] = drawn(model, n)
         seconds = (time.perf_counter() - began) * 1_000 / n
     if model.abilities.reconstructions:
-        sets[REDRAWN] = _binary(_redrawn(subject, test[:n]), 2)
+        sets[REDRAWN] = _binary(redrawn(subject.model, subject.test[0][test[:n]]), 2)
     sets[FLOOR] = floor
     # Beside the images they were redrawn from they would be nearer than any others.
     against = {name: floor if name == REDRAWN else real for name in sets}
@@ -108,11 +108,6 @@ def _in_no_order(y, without):
     """
     order = torch.randperm(len(y), generator=seeded_generator(4))
     return order if without is None else order[y.cpu()[order] != without]
-
-
-def _redrawn(subject, positions):
-    x = subject.test[0][positions]
-    return torch.cat([redrawn(subject.model, part) for part in x.split(CHUNK)])
 
 
 def _binary(x, seed):

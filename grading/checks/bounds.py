@@ -429,7 +429,7 @@ def gradient(lab):
     names = {part: name for part, name in names.items() if name}
     if "enc" not in names:
         raise Failure(Note("no_network", name="enc"))
-    for scene, parts in (("noisy", tuple(names)), ("quiet", (*names.keys() - {"dec"},))):
+    for scene, parts in (("noisy", names), ("quiet", names.keys() - {"dec"})):
         found = _slopes(lab, scene, {part: names[part] for part in sorted(parts)})
         if not found.passed:
             return found
