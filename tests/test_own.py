@@ -266,12 +266,33 @@ def test_folders_of_labels_and_of_parts(tmp_path):
     found = own.load(tmp_path / "all")
     for part in ("train", "test"):
         x, y = getattr(found, f"{part}_x"), getattr(found, f"{part}_y")
-        assert y.tolist() == sorted(there[f"{part}_y"].tolist())
+        assert sorted(y.tolist()) == sorted(there[f"{part}_y"].tolist())
         assert all(
             row.view(SIDE, SIDE)[c * SIDE // 10].eq(250).all() for row, c in zip(x, y, strict=True)
         )
     whole = own.load(tmp_path / "all" / "train" / "..")
     assert whole.sha256() == found.sha256()
+
+
+@settings(steady, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(counts=st.lists(st.integers(1, 90), min_size=2, max_size=10), n=st.integers(1, 400))
+def test_images_that_lie_sorted_by_label_are_mixed(counts, n, tmp_path):
+    """The first N hold every class by its share, and each class in the order it lay in."""
+    y = np.repeat(np.arange(len(counts)), counts)
+    x = np.zeros((len(y), 4, 4), np.uint8)
+    x[:, 0, 0], x[:, 0, 1], x[0, 0, 2] = np.arange(len(y)) % 256, np.arange(len(y)) // 256, 255
+    test_x, test_y = pictures(120, 4)
+    there = {"train_x": x, "train_y": y, "test_x": test_x, "test_y": test_y}
+    found = own.load(saved(tmp_path / "x.npz", **there))
+    assert torch.equal(found.test_x, torch.from_numpy(test_x).flatten(1))  # it lay mixed already
+    was = found.train_x.long() @ weights(4)
+    assert torch.equal(found.train_y, torch.from_numpy(y)[was])
+    n = min(n, len(y))
+    for c, count in enumerate(counts):
+        of_class = was[found.train_y == c]
+        assert of_class.tolist() == np.flatnonzero(y == c).tolist()
+        first = (found.train_y[:n] == c).sum().item()
+        assert abs(first - n * count / len(y)) <= len(counts)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])

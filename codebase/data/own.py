@@ -47,7 +47,7 @@ def load(path: str | Path) -> Dataset:
     for testing, drawn once by a fixed seed and as balanced as the labels are. Images are (N, S, S),
     (N, 1, S, S), (N, S, S, 1) or (N, S²), whole from 0 to 255, booleans, or k/255. A folder has
     folders train and test, or is split in the same way; in each lie the images, or folders 0 to 9
-    of them, which are the labels.
+    of them, which are the labels. What lies sorted by label is mixed, the same way every time.
 
     Returns:
         Its name is "own-" and the path's last part, but "mnist" if it is MNIST to the last byte.
@@ -56,7 +56,8 @@ def load(path: str | Path) -> Dataset:
     """
     path = Path(path).expanduser().absolute()
     found = _folder(path) if path.is_dir() else _file(path)
-    (train_x, train_y), (test_x, test_y) = found if len(found) == 2 else _split(found[0], path)
+    parts = found if len(found) == 2 else _split(found[0], path)
+    (train_x, train_y), (test_x, test_y) = (_mixed(*part) for part in parts)
     if len(test_x) < SUBSET:
         raise UserError(
             f"{path} holds {len(test_x)} test images, expected at least {SUBSET}: so many the "
@@ -88,14 +89,29 @@ def _split(whole, path):
             "for testing."
         )
     order = np.random.default_rng(0).permutation(len(x))
-    classes = np.zeros(len(x), int) if y is None else y.numpy()
-    place = np.empty(len(x))  # in (0, 1), among the images of the same class
-    for c in np.unique(classes):
-        of_class = order[classes[order] == c]
-        place[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
-    chosen = order[np.argsort(place[order], kind="stable")]
+    chosen = order[_in_turn(np.zeros(len(x), int) if y is None else y.numpy()[order])]
     test, train = (torch.from_numpy(np.sort(i)) for i in (chosen[:n], chosen[n:]))
     return [(x[i], None if y is None else y[i]) for i in (train, test)]
+
+
+def _in_turn(labels):
+    """An order, (N,), that has of every class its share wherever it is broken off.
+
+    Within a class it is the order in which the images lie.
+    """
+    place = np.empty(len(labels))  # in (0, 1), among the images of the same class
+    for c in np.unique(labels):
+        of_class = np.flatnonzero(labels == c)
+        place[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
+    return np.argsort(place, kind="stable")
+
+
+def _mixed(x, y):
+    """Images and labels, in turn where they lie sorted by label: some measures take the first N."""
+    if y is None or (y.diff() < 0).any():
+        return x, y
+    order = torch.from_numpy(_in_turn(y.numpy()))
+    return x[order], y[order]
 
 
 # Files
