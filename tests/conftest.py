@@ -60,14 +60,21 @@ def start(tmp_path):
 
     from processes import NO_NETWORK
 
+    started = []
+
     def popen(script, *flags, cwd=tmp_path, **options):
         command = [sys.executable, str(ROOT / script), *map(str, flags)]
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
         env |= NO_NETWORK
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=cwd, env=env, **(pipes | options))
+        started.append(subprocess.Popen(command, cwd=cwd, env=env, **(pipes | options)))
+        return started[-1]
 
-    return popen
+    yield popen
+    for process in started:  # those a failed test left
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture
@@ -131,14 +138,24 @@ def whole(nursery, tmp_path_factory):
 
 
 def leave_few_quick(items):
-    """Of a test that is marked few(n) n cases are quick, spread over those that are not slow."""
+    """Of a test that is marked few(n) n cases are quick, the others slow.
+
+    They are spread over those that are not slow, from first to last; one alone is the middle one.
+    few("one", "another") names them.
+    """
     cases = {}
     for item in items:
         marked = item.get_closest_marker("few")
         if marked and not item.get_closest_marker("slow"):
-            cases.setdefault((item.path, item.function), (*marked.args, []))[1].append(item)
-    for n, own in cases.values():
-        quick = {round(i * (len(own) - 1) / max(n - 1, 1)) for i in range(n)}
+            cases.setdefault((item.path, item.function), (marked.args, []))[1].append(item)
+    for chosen, own in cases.values():
+        ids = [item.callspec.id for item in own]
+        if isinstance(chosen[0], str):
+            quick = {ids.index(name) for name in chosen}
+        elif chosen == (1,):
+            quick = {len(own) // 2}
+        else:
+            quick = {round(i * (len(own) - 1) / (chosen[0] - 1)) for i in range(chosen[0])}
         for i, item in enumerate(own):
             if i not in quick:
                 item.add_marker(pytest.mark.slow)

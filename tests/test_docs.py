@@ -11,7 +11,8 @@ from conftest import ROOT
 from test_house import ROOMS
 
 from codebase.axes import AXES
-from codebase.catalogue import CATALOGUE
+from codebase.catalogue import CATALOGUE, PRESETS
+from codebase.runs.flags import parser_of
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = "run_vae.py", "run_gmvae.py", "run_ssvae.py"
@@ -60,7 +61,9 @@ def test_every_file_it_names_exists(page):
 
 
 def test_every_flag_that_is_named_exists():
-    code = [p for p in ROOT.rglob("*.py") if not {".venv", "venv"} & set(p.parts)]
+    rooms = (ROOT / room for room in ("codebase", "grading", "benchmarks"))
+    code = [*ROOT.glob("*.py"), *(p for room in rooms for p in room.rglob("*.py"))]
+    code += [ROOT / "tests" / "conftest.py"]  # pytest's, to grade by
     code = "".join(p.read_text(encoding="utf-8") for p in code)
     declared = set(re.findall(r'"(--[\w-]+)"', code))
     flags = {flag.name for entry in CATALOGUE.values() for flag in entry.flags}
@@ -69,6 +72,24 @@ def test_every_flag_that_is_named_exists():
     for page in PAGES:
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page.read_text(encoding="utf-8")))
         assert named <= declared | NOT_OURS, page.name
+
+
+COMMAND = re.compile(
+    r"(?:python(?: -m)? (?:\S+/)?)(run|run_vae|run_gmvae|run_ssvae)\.py((?: [^\s#`…|;]+)*)"
+)
+TAUGHT = "laplace"  # the model a page shows how to add
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_training_that_is_shown_is_understood(page):
+    for script, words in COMMAND.findall(page.read_text(encoding="utf-8")):
+        words = words.split()
+        if script == "run" and words[0] in ("NAME", "PRESET", "use", "gap", "--list", TAUGHT):
+            continue
+        name = script.removeprefix("run_") if script != "run" else words.pop(0)
+        entry = CATALOGUE[PRESETS[name].entry if name in PRESETS else name]
+        if words != ["--help"]:
+            entry.check(vars(parser_of(entry, axes=script == "run").parse_args(words)))
 
 
 def test_every_flag_of_the_scripts_is_described():

@@ -1,5 +1,6 @@
 """One constructor and one loop: the scripts and the contract's train() leave the same bits."""
 
+import os
 import runpy
 import sys
 import traceback
@@ -48,11 +49,11 @@ def test_a_script_and_the_contract_s_train_leave_the_same_weights(name, here, di
 
 def test_from_the_script_to_the_gradient_there_are_six_frames_of_ours(here, monkeypatch):
     frames, backward = [], torch.Tensor.backward
+    rooms = f"{ROOT / 'codebase'}{os.sep}", str(ROOT / "run_vae.py")
 
     def noted(self, *args, **kwargs):
         names = [frame.filename for frame in traceback.extract_stack()]
-        ours = [name for name in names if name.startswith(str(ROOT)) and "/tests/" not in name]
-        frames.append(len(ours))
+        frames.append(sum(name.startswith(rooms) for name in names))
         return backward(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.Tensor, "backward", noted)

@@ -33,17 +33,26 @@ PRELOADED = [
 
 
 def serve():
-    """Answers orders; returns only in a child, with the order it is to carry out, or at the end."""
+    """Answers orders; returns only in a child, with the order it is to carry out, or at the end.
+
+    At the end it kills what still runs: a training that a failed test left.
+    """
+    running = set()
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:
             answer = ended(order["wait"], order["seconds"])
+            if answer:
+                running.discard(order["wait"])
         else:
             pid = os.fork()
             if pid == 0:
                 return order
+            running.add(pid)
             answer = {"pid": pid}
         print(json.dumps(answer), flush=True)
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
     return None
 
 

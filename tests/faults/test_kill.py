@@ -62,7 +62,7 @@ def finish(nursery, script, cwd, expected):
         assert found[part] == expected[part], part
 
 
-@pytest.mark.slow
+@pytest.mark.few("run_vae.py")
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(
     script, nursery, undisturbed, tmp_path

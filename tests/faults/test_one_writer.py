@@ -50,7 +50,6 @@ def test_of_two_starts_at_once_one_trains_ten_times(nursery, tmp_path_factory):
         assert race(nursery, tmp_path_factory.mktemp("race")) == [0, 2]
 
 
-@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_taken_over(nursery, tmp_path):
     first = nursery.start(VAE, *FLAGS, cwd=tmp_path)
     until(lambda: list(tmp_path.glob("checkpoints/*/owner.json")), first)

@@ -60,7 +60,6 @@ def test_a_signal_while_saving_loses_nothing(rename, nursery, tmp_path, whole):
     assert whole["weights"].items() <= found["weights"].items()
 
 
-@pytest.mark.slow
 def test_ctrl_c_during_the_evaluation_is_one_line(nursery, tmp_path):
     process = nursery.start(VAE, *FLAGS, "--train", 2, cwd=tmp_path)
     until(lambda: (tmp_path / "out").exists() and in_evaluation(tmp_path), process)

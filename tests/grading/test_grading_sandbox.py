@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from grading import sandbox
+from grading import lockdown, sandbox
 from grading.judge import judge
 from grading.lockdown import GUARDS
 from grading.submission import Submission
@@ -238,3 +238,16 @@ def test_guards_are_reported(launcher, solutions):
     submission = Submission("x", "codebase", files)
     verdict = judge(submission, launcher, sandbox.Limits(), 0, only=("sample_gaussian",))
     assert set(verdict.guards) <= set(GUARDS)
+    if sys.platform == "linux":
+        from harm import may_mount
+
+        assert {"memory", "file size", "processes"} <= set(verdict.guards)
+        assert verdict.guards == [*GUARDS] or not may_mount()
+
+
+@linux
+def test_a_guard_that_does_not_hold_is_not_among_them(monkeypatch):
+    monkeypatch.setattr(lockdown, "_linux_namespaces", lambda scratch: {"network"})
+    monkeypatch.setattr(lockdown, "_limits", lambda memory, forks_filtered: {"memory"})
+    monkeypatch.setattr(lockdown, "_linux_system_calls", lambda: {"processes"})
+    assert lockdown.confine("nowhere", 1) == ["memory", "network", "processes"]

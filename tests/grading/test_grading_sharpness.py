@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from mutants import (
-    IWAE,
     PLACEHOLDERS,
     RIGHT,
     RIGHT_IWAE,
@@ -109,10 +108,6 @@ BLIND = "each term averaged so"  # which is right for independent terms and many
 @each([v for v in WRONG_IWAE if v.name != BLIND])
 def test_a_wrong_iwae_bound_is_found(judged, variant):
     assert not iwae_of(judged(variant)).passed
-
-
-def test_of_wrong_iwae_bounds_nineteen_of_twenty_are_found():
-    assert sum(v.name != BLIND for v in WRONG_IWAE) / len(WRONG_IWAE) >= 0.95
 
 
 @pytest.mark.slow
@@ -304,7 +299,3 @@ def test_noise_that_is_not_normal_need_not_be_uniform(judged, noise):
     verdict = judged(Variant("", **util(code)), only=("sample_gaussian",))
     assert "sample_gaussian.distribution" in lost(verdict)
     assert "cause.uniform_noise" not in {c.key for c in causes(verdict).values()}
-
-
-def test_the_iwae_of_the_variants_is_what_it_seems():
-    assert IWAE.count("log_mean_exp") == 1

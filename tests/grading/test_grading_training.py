@@ -96,9 +96,10 @@ def test_a_printed_or_written_result_is_none(lines, solutions):
 def test_a_frame_of_its_own_making_is_not_weights(lines, solutions):
     forged = (
         "import os\n"
+        "    frame = b'[{\"nelbo\": 97}, []]'\n"
         "    for fd in range(3, 20):\n"
         "        try:\n"
-        "            os.write(fd, (18).to_bytes(8, 'little') + b'[{\"nelbo\": 97}, []]')\n"
+        "            os.write(fd, len(frame).to_bytes(8, 'little') + frame)\n"
         "        except OSError:\n"
         "            pass"
     )

@@ -30,7 +30,7 @@ def test_there_are_enough():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.few(1)
+@pytest.mark.few(6)
 @by_name(WRONG)
 def test_a_mistake_loses_its_items_points_and_no_others(variant, grade, solutions):
     verdict = judged(grade, solutions, variant, seed=0)
@@ -39,7 +39,7 @@ def test_a_mistake_loses_its_items_points_and_no_others(variant, grade, solution
         assert variant.cause in causes(verdict)
 
 
-@pytest.mark.slow
+@pytest.mark.few(3)
 @by_name(RIGHT_BUT_UNUSUAL)
 def test_a_right_solution_keeps_every_point(variant, grade, solutions):
     assert items_lost(judged(grade, solutions, variant, seed=0)) == set()
