@@ -1,11 +1,13 @@
 """Fixtures the tests share. Nothing here needs a network; `mnist` skips where no MNIST lies."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,8 +16,12 @@ DATA = ROOT / "data"
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def same_every_time():
+    """One thread, and global generators that begin where those of every test begin."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 — what a test or a library may use
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -166,6 +172,25 @@ def leave_few_quick(items):
 
 def pytest_addoption(parser):
     parser.addoption("--submission", help="a zip or folder to grade instead of testing the grader")
+
+
+def pytest_configure(config):
+    if (path := config.getoption("--submission")) is None:
+        return
+    from grading.people import find
+    from grading.submission import read
+    from grading.tree import Refused
+
+    try:
+        people = find(path)
+        if len(people) > 1:
+            raise pytest.UsageError(
+                f"--submission takes one person's zip or folder; {path} holds {len(people)}. "
+                "python grade.py grades them all."
+            )
+        read(*people[0])
+    except Refused as refused:
+        raise pytest.UsageError(str(refused)) from None
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses

@@ -118,7 +118,7 @@ def test_a_mirror_with_a_wrong_checksum_is_passed_over(tmp_path, packed, mirrors
 
 
 def test_a_mirror_that_hangs_is_passed_over(tmp_path, packed, mirrors, monkeypatch):
-    monkeypatch.setattr(download, "TIMEOUT", 0.5)
+    monkeypatch.setattr(download, "TIMEOUT", 2)  # of the good mirror too
     release = threading.Event()
     with serving(lambda handler: release.wait(20)) as hanging, serving(good(packed)) as fine:
         mirrors(hanging, fine)

@@ -136,7 +136,6 @@ def test_a_mixture_prior_is_the_gmvae_s(digits):
     """The same weights in other places: the same loss."""
     torch.manual_seed(0)
     plain = CATALOGUE["gmvae"].build({"z": 3, "k": 4}, "run")
-    family = built(usual() | {"prior": "mixture", "posterior": "diagonal"} | {"layers": 2})
     torch.manual_seed(0)
     family = FamilyVAE("run", 3, prior=axes.chosen({"prior": "mixture"})["prior"].factory({"k": 4}))
     state = {k: v for k, v in plain.state_dict().items() if k not in ("pi", "z_pre")}

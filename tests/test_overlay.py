@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT
 from processes import Nursery
 
+pytestmark = pytest.mark.xdist_group("overlay")  # one copy of the project
 SOLUTION = ROOT / "tests" / "grading" / "classic" / "codebase"
 # The starter's utils.py imports models at its top, as this solution's does; here all three.
 IMPORTS = "".join(

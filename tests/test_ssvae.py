@@ -33,11 +33,6 @@ X = binary(4, 784)
 XL = binary(5, 784, seed=1)
 
 
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    torch.manual_seed(0)
-
-
 def one_hot(y, y_dim, dtype=torch.float32):
     return F.one_hot(torch.as_tensor(y), y_dim).to(dtype)
 

@@ -16,6 +16,7 @@ VAE, SSVAE, CLASSIFIER = (
     "model=ssvae_gw=001_cw=100_run=0001_data=digits",
     "model=ssvae_gw=000_cw=100_run=0000_data=digits",
 )
+pytestmark = pytest.mark.xdist_group("tensorboard")  # one server
 FLAGS = "--dataset", "digits", "--iter_max", 20, "--iter_save", 10, "--threads", 1
 
 

@@ -39,11 +39,6 @@ from codebase.models.vae import VAE
 X = binary(3, 784)
 
 
-@pytest.fixture(autouse=True)
-def fixed_seed():
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def model():
     return seeded(0, VAE, "v1", "vae", 3)

@@ -321,6 +321,8 @@ WRONG = [
 ]  # fmt: skip
 
 RIGHT_BUT_UNUSUAL = [
+    # Of what the wrong bounds are made, with nothing replaced.
+    *(Variant(f"the {model}'s bound by itself", **bound({}, model)) for model in RIGHT),
     Variant("this project's own", "utils", "", base="ours"),
     Variant("the starter code's way", "utils", ""),
     Variant("Normal.rsample", **util(

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -210,10 +211,13 @@ def test_the_project_cannot_be_imported(misbehave):
     assert notes(verdict) == {"import_failed"}
 
 
-def test_no_folder_and_no_process_is_left_behind(misbehave, tmp_path, monkeypatch):
+def test_no_folder_and_no_process_is_left_behind(misbehave, launcher, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     misbehave("while True: pass")
     assert os.listdir(tmp_path) == []
+    if sys.platform == "linux":
+        pid = launcher.process.pid
+        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
 
 
 def test_the_other_way_to_start_workers_gives_the_same_verdict(solutions):

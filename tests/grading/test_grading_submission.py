@@ -423,7 +423,7 @@ def test_a_refusal_names_what_to_leave_out(zipped, entries, named):
 
 @pytest.mark.parametrize("language", ["es"])
 def test_no_refusal_quotes_python(tmp_path, language):
-    """A folder and a zip that may not be read, a file that is no zip, an unknown system error."""
+    """A zip that may not be read, and an unknown system error."""
     for error in (PermissionError(13, "Permission denied"), OSError(5, "Input/output error")):
         text = refusal(tmp_path / "x.zip", error).note.say(language)
         assert "denied" not in text

@@ -1,4 +1,7 @@
-"""Every check of the submission that --submission names, as a test of its own."""
+"""Every check of the submission that --submission names, as a test of its own.
+
+All in one process, which judges it once.
+"""
 
 import pytest
 
@@ -8,6 +11,7 @@ from grading.report import explanation, title
 from grading.sandbox import Limits
 from grading.submission import read
 
+pytestmark = pytest.mark.xdist_group("submission")
 CHECKS = [check.name for group in GROUPS for check in group.checks if check.points]
 
 
