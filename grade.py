@@ -6,11 +6,15 @@ assignment's 100 points can be earned by code. See docs/grading.md.
 
 import argparse
 import io
+import math
 import sys
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    natural = _number(int, lambda n: n >= 0, "a whole number, at least 0")
+    counted = _number(int, lambda n: n >= 1, "a whole number, at least 1")
+    amount = _number(float, lambda x: 0 < x < math.inf, "a number above 0")
     p.add_argument(
         "paths",
         nargs="+",
@@ -19,10 +23,10 @@ def main():
     )
     p.add_argument("--lang", choices=("en", "es"), default="en", help="language of the feedback")
     p.add_argument("--out", default="grades", help="folder for grades.csv and the feedback files")
-    p.add_argument("--seed", type=_natural, help="of the inputs; drawn anew if not given")
-    p.add_argument("--jobs", type=_positive, help="submissions at a time; one per CPU core")
-    p.add_argument("--seconds", type=_seconds, default=20.0, help="wall-clock limit per check")
-    p.add_argument("--memory", type=_seconds, default=4.0, help="memory limit, in GiB")
+    p.add_argument("--seed", type=natural, help="of the inputs; drawn anew if not given")
+    p.add_argument("--jobs", type=counted, help="submissions at a time; one per CPU core")
+    p.add_argument("--seconds", type=amount, default=20.0, help="wall-clock limit per check")
+    p.add_argument("--memory", type=amount, default=4.0, help="memory limit, in GiB")
     p.add_argument(
         "--train",
         choices=("short", "full"),
@@ -39,25 +43,19 @@ def main():
     return grade_all(args)
 
 
-def _natural(text):
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
+def _number(kind, allowed, expected):
+    """A type for argparse."""
 
+    def number(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not allowed(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
 
-def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
-
-
-def _seconds(text):
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
+    return number
 
 
 if __name__ == "__main__":

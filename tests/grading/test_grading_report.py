@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import runpy
 import signal
 import string
 import subprocess
@@ -155,6 +157,17 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path):
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert found.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.parametrize("flag", ["--seed", "--jobs", "--seconds", "--memory"])
+@pytest.mark.parametrize("value", ["x", "-1", "nan", "inf", "1e999", ""])
+def test_a_flag_out_of_range_is_one_clear_line(flag, value, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["grade.py", "a.zip", flag, value])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(ROOT / "grade.py"), run_name="__main__")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "error" in line)
+    assert re.search(rf"argument {flag}: expected a (whole )?number, at least|above", line)
+    assert line.endswith(f"got {value!r}")
 
 
 def test_nothing_to_grade_is_one_sentence_and_status_2(tmp_path):
