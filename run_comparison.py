@@ -25,17 +25,18 @@ def main():
         nargs="+",
         default=[],
         metavar="RUN",
-        help="first copy these finished runs' records there, each with its difference to the "
-        "VAE's run of its seed that lies beside it",
+        help="first copy these finished runs' records there, names or folders, each with its "
+        "difference to the VAE's run of its seed that lies beside it",
     )
     add("--over", type=folder, metavar="RUN", help="the run that they are held against instead")
     args = p.parse_args()
 
     from codebase.report import comparison, neighbours
+    from codebase.runs.saved import find_run
 
     results, out = Path(args.results), Path(args.out)
-    over = Path(args.over) if args.over else None
-    comparison.take_up([*map(Path, args.add)], over, results, out)
+    over = find_run(args.over) if args.over else None
+    comparison.take_up([find_run(run) for run in args.add], over, results, out)
     written = [*comparison.write(results, out), neighbours.write(results, out)]
     print(f"written: {', '.join(map(str, written))}")
 

@@ -160,6 +160,19 @@ def test_other_flags_are_another_group(here):
     assert names == {"", "--z 20", "--beta 4.0", "--lr 0.0001", "--precision fp32"}
 
 
+def test_precision_is_said_where_the_same_was_run_in_both(here):
+    """A machine without bf16 computes in fp32 what another does in bf16: no other flags."""
+    fp32 = {"precision": "fp32"}
+    put(here, record("iaf", **fp32), record("iaf", 1, **fp32), record("maf", **fp32), record("maf"))
+    ((iaf,), (maf,), (other,)) = (
+        found(here, "iaf"),
+        found(here, "maf"),
+        found(here, "maf", "--precision fp32"),
+    )
+    assert [len(group.runs) for group in (iaf, maf, other)] == [2, 1, 1]
+    assert maf.runs[0]["flags"]["precision"] == "bf16"
+
+
 def test_a_preset_s_run_is_its_own_and_never_the_model_s(here):
     values = dict(PRESETS["ladder-vae"].values)
     put(
@@ -290,6 +303,9 @@ def test_a_run_is_held_against_the_vae_of_its_seed_that_lies_beside_it(here):
 
     difference = {"of": "model=vae_z=10_run=0001", "iwae-500": [-3.0, 0.0]}
     assert held(finished(here, "realnvp", own, seed=1)) == difference
+    fp32 = {"precision": "fp32"}
+    finished(here, "vae", {"iwae-500": [0.0, 0.0, 2.0]}, seed=3, **fp32)
+    assert held(finished(here, "stl", own, seed=3, **fp32))["of"] == "model=vae_z=10_run=0003"
     assert held(finished(here, "vamp", own, seed=2)) is None  # there is none
     assert held(finished(here, "maf", own, sha256="1", seed=1)) is None  # of these images
     assert held(finished(here, "logistic", own, seed=1)) is None  # of these pixels

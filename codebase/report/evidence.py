@@ -97,12 +97,14 @@ def groups(results: Path) -> list[Group]:
     """What has been run, in the catalogue's order, with a `Group` for whatever has not been.
 
     A run that stands in several records is counted once: by one that has an importance-weighted
-    bound of all test images, of those by the one with most numbers, and the latest.
+    bound of all test images, of those by the one with most numbers, and the latest. Of runs that
+    were made in bf16 and in fp32, which a machine chooses by what it has, those in fp32 are a group
+    of their own.
 
     Raises:
         UserError: a record cannot be read.
     """
-    found: dict[tuple, dict[int, dict]] = {}
+    found: dict[tuple, dict[bool, dict[int, dict]]] = {}
     for path in sorted(results.rglob("*.json")):
         record = records.read(path)
         if not {"run", "flags", "numbers", "training"} <= record.keys():
@@ -112,9 +114,13 @@ def groups(results: Path) -> list[Group]:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is no record of a run ({error!r}).") from error
         if key:
-            before = found.setdefault(key, {}).get(seed)
-            found[key][seed] = record if not before else max(before, record, key=_rank)
-    there = [_group(key, own) for key, own in found.items()]
+            own = found.setdefault(key, {}).setdefault(_in_fp32(record), {})
+            own[seed] = max(own.get(seed, record), record, key=_rank)
+    there = [
+        _group(key, runs, " --precision fp32" * (fp32 and len(both) > 1))
+        for key, both in found.items()
+        for fp32, runs in both.items()
+    ]
     usual = {(e.name, e.name, "", e.iter_max): e for e in CATALOGUE.values()}
     for preset in PRESETS.values():
         entry = CATALOGUE[preset.entry]
@@ -163,15 +169,17 @@ def _key(record):
         and flag.name not in APART
         and flags.get(flag.name, usual[flag.name]) != usual[flag.name]
     ]
-    if flags.get("precision") in (None, "fp32"):  # what "auto" came to before bf16
-        changed.append("--precision fp32")
     iterations = record["training"]["iterations"]
     return name, model, " ".join(changed), iterations, record["data"]["name"]
 
 
-def _group(key, runs):
+def _in_fp32(record):
+    return record["flags"].get("precision") in (None, "fp32")  # None: before there was another
+
+
+def _group(key, runs, more=""):
     name, model, settings, iterations, data = key
-    return Group(name, CATALOGUE[model], settings, iterations, data, runs)
+    return Group(name, CATALOGUE[model], f"{settings}{more}".strip(), iterations, data, runs)
 
 
 def _is_of(preset: Preset, flags: Mapping[str, Any]) -> bool:
