@@ -189,6 +189,36 @@ def test_what_cannot_be_replayed_is_done_plainly(does, digits, capsys):
     )
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("at", [(9,), (2, 9)])
+def test_a_number_that_is_changed_between_replays_is_noticed(at, digits, capsys):
+    def weighed(model, x, loss):
+        return loss * model.weight
+
+    def fit(graph):
+        torch.manual_seed(1)
+        model = Odd(weighed)
+        model.weight, taken = 1.0, []
+
+        def change(seconds):
+            taken.append(seconds)
+            if len(taken) in at:
+                model.weight *= 0.5
+
+        train.train(
+            *(model, loader_of(digits), None, "cpu", quiet, None, 16), graph=graph, on_step=change
+        )
+        return [*model.parameters(), torch.get_rng_state()]
+
+    plain = fit(graph=False)
+    assert not capsys.readouterr().out
+    assert same(plain, fit(graph=True))
+    assert capsys.readouterr().out.strip() == (
+        "The step can no longer be replayed (a number that the model keeps has changed); "
+        "going on without."
+    )
+
+
 def test_a_loss_whose_steps_differ_is_never_recorded(digits, capsys):
     step = stepping("ssvae", digits)
     step.model.allow_data_dependent_shapes()

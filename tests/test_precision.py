@@ -1,14 +1,18 @@
 """The precision of the products: what runs in it, what does not, and who decides."""
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from codebase.engine import precision
-from codebase.engine.precision import products, resolve
+from codebase.engine import precision, step
+from codebase.engine.precision import gradients, products, resolve
 from codebase.engine.step import Step
 from codebase.errors import UserError
 from codebase.models.gmvae import GMVAE
+from codebase.models.precise import precise
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
 
@@ -79,12 +83,59 @@ def test_bf16_changes_the_loss_by_its_rounding_only(case):
     assert found["bf16"]["train/loss"] == pytest.approx(loss, rel=2**-9)
 
 
+MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn
+
+
+def flags():
+    return MATMUL.allow_tf32, CUDNN.allow_tf32
+
+
+@pytest.fixture(params=[(False, True), (True, False)])
+def flags_before(request):
+    """Settings of CUDA GPUs, which torch has without one too."""
+    own = flags()
+    MATMUL.allow_tf32, CUDNN.allow_tf32 = request.param
+    yield request.param
+    MATMUL.allow_tf32, CUDNN.allow_tf32 = own
+
+
+@pytest.mark.parametrize("name", ["fp32", "tf32"])
+@pytest.mark.parametrize("context", [products, gradients])
+def test_tf32_is_for_the_products_of_a_training_alone(name, context, flags_before):
+    gpu = torch.device("cuda")
+    with contextlib.suppress(RuntimeError), context(name, gpu):
+        assert flags() == (name == "tf32",) * 2
+        with precise(SimpleNamespace(device=gpu)):
+            assert flags() == (False, False)
+        assert flags() == (name == "tf32",) * 2
+        raise RuntimeError("as training may")
+    assert flags() == flags_before
+    with context(name, CPU):
+        assert flags() == flags_before
+
+
+def test_the_gradient_is_taken_as_the_products_are(case, monkeypatch):
+    model, batch = case
+    asked = []
+
+    @contextlib.contextmanager
+    def noted(precision, device):
+        asked.append((precision, device))
+        assert not any(p.grad is not None for p in model.parameters())
+        yield
+        assert any(p.grad is not None for p in model.parameters())
+
+    monkeypatch.setattr(step, "gradients", noted)
+    Step(model, None, precision="tf32").update(batch)
+    assert asked == [("tf32", CPU)]
+
+
 def test_weights_gradients_and_moments_stay_float32(case):
     model, batch = case
-    step = Step(model, None, precision="bf16")
-    summaries = step.update(batch)
+    training = Step(model, None, precision="bf16")
+    summaries = training.update(batch)
     trained = [p for p in model.parameters() if p.requires_grad]
-    moments = [m for state in step.optimizers["model"].state.values() for m in state.values()]
+    moments = [m for state in training.optimizers["model"].state.values() for m in state.values()]
     assert {t.dtype for t in [*trained, *moments, *summaries.values()]} == {torch.float32}
     assert {p.grad.dtype for p in trained if p.grad is not None} == {torch.float32}
 

@@ -9,11 +9,12 @@ from codebase.errors import UserError
 
 
 def device(name: str) -> torch.device:
-    """The device that --device names.
+    """The device that --device names; what is float32 is computed in it, but in `products`.
 
     Raises:
         UserError: this machine has none.
     """
+    torch.backends.cudnn.allow_tf32 = False  # torch rounds convolutions, of evaluations too
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     available: dict[str, Callable[[], bool]] = {

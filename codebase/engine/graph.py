@@ -61,7 +61,7 @@ class CapturedStep:
 
     A replay repeats what the device did and runs no Python: a loss that itself changes from step
     to step, by a number that Python keeps, would stay as it was when it was captured. Where such
-    a number is an attribute of the model, every step is a plain one.
+    a number is an attribute of the model, steps are plain ones from its first change on.
 
     Args:
         step: a `engine.step.Step` on minibatches from `Batches`.
@@ -76,6 +76,7 @@ class CapturedStep:
         self.seen: Counter[Sizes] = Counter()
         self.graphs: dict[Sizes, tuple[list[torch.Tensor], Callable[[], Any]]] = {}
         self.latest: list[Any] | None = None  # the gradients that the parameters have
+        self.kept: list[tuple[dict[str, Any], str, Any]] = []  # as the graphs were captured
         self.failed = False
         self.capturing = 0.0
 
@@ -88,6 +89,8 @@ class CapturedStep:
         sources = self.step.stream.next()
         sizes = tuple(positions.shape for positions in sources)
         self.seen[sizes] += 1
+        if any(own.get(name) != number for own, name, number in self.kept):
+            self._give_up("can no longer be replayed", "a number that the model keeps has changed")
         if sizes not in self.graphs and self.seen[sizes] > WARM_UP and not self.failed:
             self._capture(sizes, sources)
         if sizes not in self.graphs:
@@ -98,7 +101,7 @@ class CapturedStep:
         self.latest, before = None, None if self.failed else _numbers(self.step.model)
         taken = self.device.aside(lambda: self.step(sources))
         if before is not None and _numbers(self.step.model) != before:
-            self._give_up("the model counts in Python")
+            self._give_up("cannot be captured", "the model counts in Python")
         return taken
 
     def _capture(self, sizes, sources):
@@ -113,13 +116,14 @@ class CapturedStep:
         began = time.perf_counter()
         try:
             self.graphs[sizes] = buffers, self.device.captured(step)
+            self.kept = _kept(self.step.model)
         except RuntimeError as error:
-            self._give_up(str(error).splitlines()[0].rstrip("."))
+            self._give_up("cannot be captured", str(error).splitlines()[0].rstrip("."))
         self.capturing += time.perf_counter() - began
 
-    def _give_up(self, reason):
-        self.failed = True
-        print(f"\nThe step cannot be captured ({reason}); going on without.")
+    def _give_up(self, what, reason):
+        self.failed, self.graphs, self.kept = True, {}, []
+        print(f"\nThe step {what} ({reason}); going on without.")
 
     def _replay(self, sizes, sources):
         buffers, replay = self.graphs[sizes]
@@ -133,12 +137,21 @@ class CapturedStep:
         return values.clone(), x, y  # the next replay writes over what the graph hands back
 
 
-def _numbers(model):
-    """The numbers and words that a model's modules, or those of a `Stack`, keep as attributes."""
+def _kept(model):
+    """The numbers and words that a model's modules, or those of a `Stack`, keep as attributes:
+    [(attributes, name, number or word)].
+    """
     kinds = (int, float, complex, str)
     return [
-        {k: v for k, v in vars(part).items() if isinstance(v, kinds)} for part in model.modules()
+        (vars(part), name, value)
+        for part in model.modules()
+        for name, value in vars(part).items()
+        if isinstance(value, kinds)
     ]
+
+
+def _numbers(model):
+    return [(name, value) for _, name, value in _kept(model)]
 
 
 class Cuda:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from codebase.errors import UserError
+from codebase.models.precise import tf32
 
 NATIVE = {"avx512_bf16", "amx_bf16"}  # flags of a processor that multiplies bfloat16 itself
 
@@ -41,13 +42,24 @@ def _processor_flags() -> set[str]:
 
 
 def products(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """A context in which matrix products of float32 are taken in that precision."""
+    """A context in which matrix products and convolutions of float32 are taken in that precision.
+
+    The gradient of what is computed in it is taken in `gradients`.
+    """
     if precision == "bf16":
         return torch.autocast(
             device.type, torch.bfloat16, cache_enabled=_cache_minds_gradients(device.type)
         )
+    return gradients(precision, device)
+
+
+def gradients(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """A context for the gradient of what was computed in `products`.
+
+    autograd keeps to bf16 by itself; TensorFloat-32 is a setting of all that is computed meanwhile.
+    """
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        return tf32(precision == "tf32")
     return contextlib.nullcontext()
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from codebase.data.stream import Stream
 from codebase.engine.average import Average
-from codebase.engine.precision import products
+from codebase.engine.precision import gradients, products
 from codebase.engine.schedules import Schedule
 from codebase.files import checkpoints
 from codebase.models.base import Model
@@ -91,7 +91,9 @@ class Step(Generic[M]):
                 loss, found = self.model.loss(*batch, **asked)
             optimizer.zero_grad(set_to_none=True)
             # Of several, each moves its own parameters only.
-            loss.backward(inputs=None if alone else optimizer.param_groups[0]["params"])
+            own = None if alone else optimizer.param_groups[0]["params"]
+            with gradients(self.precision, batch[0].device):
+                loss.backward(inputs=own)
             optimizer.step()
             found = tensors(found, loss)
             summaries |= {tag: value.detach() for tag, value in found.items()}
