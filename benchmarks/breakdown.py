@@ -7,12 +7,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks import sides, traffic
-from codebase.data import datasets, subsets
-from codebase.data.batches import Batches, seeded_generator
-from codebase.data.stream import Stream
+from codebase.data import datasets
 from codebase.engine.memory import keep_memory
 from codebase.engine.precision import resolve
-from codebase.engine.step import Step
 
 PRODUCTS = {"aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::linear"}
 TOP = 12
@@ -29,17 +26,14 @@ def task(spec):
     model, steps = spec["model"], spec["steps"]
     dataset = datasets.load(spec["dataset"], spec["data_dir"])
     precision = resolve(spec["precision"], torch.device("cpu"))
-    loader = Batches(dataset.train_x, dataset.train_y, spec["batch"], seeded_generator(0))
-    labelled = subsets.labelled(dataset, 100, 0, 0) if model in sides.SSVAES else None
-    stream = Stream(loader, labelled, torch.device("cpu"))
     net = sides.project_model(model, spec["k"])
-    step = Step(net, stream, precision=precision)
+    step = sides.plain_step(net, dataset, spec["batch"], precision)
 
     def run(n):
         begin = time.perf_counter()
         for _ in range(n):
             with record_function("draw"):
-                _, _, batch = stream.draw()
+                _, _, batch = step.stream.draw()
             step.update(batch)
         return (time.perf_counter() - begin) / n
 

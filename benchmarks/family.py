@@ -33,7 +33,9 @@ SHOWN = (
 
 
 def cost(names, data_dir, z=None, rounds=9, seconds=0.7):
-    """{name: median ratio of a step's time to the VAE's}, each beside the VAE, taking turns.
+    """{name: {"ratio", "low", "high"}} of a step's time to the VAE's, each beside the VAE.
+
+    The two take turns, the first one by turns too; median, lowest and highest over the rounds.
 
     Args:
         z: latent dimensions of both, which the name then says; None: as many as they have.
@@ -41,40 +43,41 @@ def cost(names, data_dir, z=None, rounds=9, seconds=0.7):
     import torch
 
     from codebase.data import datasets
+    from codebase.engine.memory import keep_memory
 
+    keep_memory()  # as every run does
     torch.set_num_threads(1)
     dataset = datasets.load("mnist", data_dir)
     own = {} if z is None else {"z": z}
     vae, found = _step("vae", dataset, own), {}
     for name in names:
-        other = _step(name, dataset, own)
-        pairs = [(_seconds(vae, seconds), _seconds(other, seconds)) for _ in range(rounds)]
-        ratio = statistics.median(theirs / mine for mine, theirs in pairs)
-        found[name if z is None else f"{name} --z {z}"] = ratio
-        print(f"{name:22} {ratio:.2f}", flush=True)
+        other, ratios = _step(name, dataset, own), []
+        for i in range(rounds):
+            first, second = (vae, other) if i % 2 else (other, vae)
+            took = {id(step): _seconds(step, seconds) for step in (first, second)}
+            ratios.append(took[id(other)] / took[id(vae)])
+        ratio, low, high = statistics.median(ratios), min(ratios), max(ratios)
+        label = name if z is None else f"{name} --z {z}"
+        found[label] = {"ratio": ratio, "low": low, "high": high}
+        print(f"{label:22} {ratio:.2f} ({low:.2f}–{high:.2f})", flush=True)
     return found
 
 
 def _step(name, dataset, own):
     import torch
 
-    from codebase.data import subsets
-    from codebase.data.batches import Batches, grey, seeded_generator
-    from codebase.data.stream import Stream
+    from benchmarks import sides
+    from codebase.data.batches import grey
     from codebase.engine.graph import captured
-    from codebase.engine.step import Step
+    from codebase.evaluation import features
 
     torch.manual_seed(0)
     entry = CATALOGUE[name]
     model = entry.build(entry.defaults() | own, name)
     model.prepare(lambda: grey(dataset.train_x))
+    features.give(model.modules(), dataset)
     model.allow_data_dependent_shapes()
-    loader = Batches(dataset.train_x, dataset.train_y, 97, seeded_generator(0))
-    labelled = subsets.labelled(dataset) if model.abilities.classifier else None
-    classes = model.y_dim if model.abilities.conditional else 0
-    stream = Stream(loader, labelled, "cpu", model.abilities.pixels, classes)
-    plain = Step(model.train(), stream)
-    step = captured(plain)
+    step = captured(sides.plain_step(model, dataset))
     for _ in range(20):
         step()
     return step

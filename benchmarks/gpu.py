@@ -1,20 +1,20 @@
 """Seconds of the trainings on a CUDA GPU: the textbook's, step by step, replayed, and stacked.
 
 python benchmarks/gpu.py                     # on MNIST in data/, at the scripts' iterations
-python benchmarks/gpu.py --device cpu --steps 20    # whether it runs; nothing is replayed there
+python benchmarks/gpu.py --device cpu --steps 20    # whether it runs
 """
 
 import argparse
-import os
+import itertools
 import statistics
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.measure import inside_a_temporary_folder
 from codebase.flag import folder
 from codebase.screen import lasting
 
@@ -56,15 +56,27 @@ def sessions(dataset, device, model, n, **options):
 
 
 def project(dataset, device, model, steps, *, graph=False, models=1):
-    """Seconds of the project's steps."""
+    """Seconds of the project's steps, and of the looks at their numbers."""
     from codebase.engine.precision import resolve
     from codebase.engine.stacked_session import StackedSession
+    from codebase.train import LOOK_EVERY
 
     options = {"precision": resolve("auto", device), "graph": graph}
     session, *others = sessions(dataset, device, model, models, **options)
     if others:
         session = StackedSession([session, *others], **options)
-    return seconds(lambda: session.step()[0], steps)
+    session.begin()
+    taken = itertools.count(1)
+
+    def step():
+        found = session.step()
+        session.note(found)
+        i = next(taken)
+        if i % LOOK_EVERY == 0:
+            session.look(i)
+        return found[0]
+
+    return seconds(step, steps)
 
 
 def textbook(images, dataset, device, model, steps):
@@ -132,8 +144,7 @@ def main():
     images = book.mnist(args.data_dir)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"{name}, torch {torch.__version__}, minibatches of {BATCH}, --precision auto")
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # for checkpoints/
+    with inside_a_temporary_folder():  # for checkpoints/
         for model, steps in STEPS.items():
             about = dataset, device, model, args.steps or steps
             sides = {

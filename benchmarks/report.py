@@ -119,7 +119,7 @@ def waiting(found):
     """Start-up, and a whole run."""
     lines = [
         f"run_vae.py --help: {found['help_seconds']:.2f} s",
-        f"run_vae.py to its first training step: {found['first_step_seconds']:.2f} s",
+        f"run_vae.py to its first 50 training steps: {found['first_look_seconds']:.2f} s",
     ]
     if "whole_run_seconds" in found:
         seconds = found["whole_run_seconds"]

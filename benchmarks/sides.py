@@ -1,17 +1,17 @@
 """What is compared: the textbook's loop, this project's, a variant of it, and bare products."""
 
-import os
-import tempfile
-
 import torch
 
 from benchmarks import ceiling, textbook
+from benchmarks.measure import inside_a_temporary_folder
 from codebase import utils as ut
 from codebase.data import datasets, subsets
 from codebase.data.batches import Batches, grey, seeded_generator
+from codebase.data.stream import Stream
 from codebase.engine import cores
 from codebase.engine.memory import keep_memory
 from codebase.engine.precision import resolve
+from codebase.engine.step import Step
 from codebase.models.gmvae import GMVAE
 from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
@@ -49,6 +49,15 @@ def textbook_model(model, k=500):
     return textbook.VAE(z_dim=10) if model == "vae" else textbook.GMVAE(z_dim=10, k=k)
 
 
+def plain_step(net, dataset, batch=97, precision="fp32"):
+    """A step of one of the project's models, on the dataset's minibatches; seeds are 0."""
+    loader = Batches(dataset.train_x, dataset.train_y, batch, seeded_generator(0))
+    labelled = subsets.labelled(dataset) if net.abilities.classifier else None
+    classes = net.y_dim if net.abilities.conditional else 0
+    stream = Stream(loader, labelled, torch.device("cpu"), net.abilities.pixels, classes)
+    return Step(net.train(), stream, precision=precision)
+
+
 def train_project(
     net, model, dataset, batch, seed, bar, precision="auto", on_step=None, fuse=False
 ):
@@ -58,8 +67,7 @@ def train_project(
     labelled, y_status = None, "none"
     if model in SSVAES:
         labelled, y_status = subsets.labelled(dataset, 100, 0, seed), "semisup"
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)  # for checkpoints/
+    with inside_a_temporary_folder():  # for checkpoints/
         train(
             net,
             loader,
@@ -108,7 +116,7 @@ def run(spec, bar):
     with cores.FreeCores() as free:
         dataset = datasets.load(spec["dataset"], spec["data_dir"])
     cores.use(spec["threads"], free.count)
-    copies = side == "copies"
-    net = project_model(model, spec["k"], EnumeratingSSVAE if copies else SSVAE, prune=not copies)
+    kind = EnumeratingSSVAE if side == "copies" else SSVAE
+    net = project_model(model, spec["k"], kind, prune=side == "project")
     retreat = None if spec["threads"] else cores.Retreat()
     train_project(net, model, dataset, batch, 0, bar, spec["precision"], retreat, spec["fuse"])

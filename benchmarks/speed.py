@@ -40,7 +40,7 @@ def arguments():
     add("--busy", action="store_true", help="also the VAE beside another busy process")
     add("--growth", action="store_true", help="also cost by iterations, batch size and k")
     add("--whole", action="store_true", help="also the time of all of run_vae.py at its defaults")
-    add("--all", action="store_true", help="all four of these")
+    add("--all", action="store_true", help="all of these but --compile")
     add(
         "--quick",
         action="store_true",

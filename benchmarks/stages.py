@@ -46,6 +46,7 @@ def _speeds(model, setting, bf16, compiled):
         "ratio": rates.ratio("project", "textbook"),
         "ratio_fp32": rates.ratio("project in fp32" if bf16 else "project", "textbook"),
         "peak_memory": rates.peak_memory,
+        "threads": rates.threads,
         "rounds": rates.rates,
     }
     for limit in limits:
@@ -59,34 +60,36 @@ def _speeds(model, setting, bf16, compiled):
 
 def comparisons(setting):
     """What the project's own variants cost each other, in turns."""
-    project = {
-        name: setting.spec(side="project", model=name) for name in ("vae", "gmvae", "ssvae_gw1")
-    }
-    copies = setting.spec(side="copies", model="ssvae_gw1")
-    mixture = alternate({name: project[name] for name in ("vae", "gmvae")}, setting)
-    labels = alternate({"split": project["ssvae_gw1"], "copies": copies}, setting)
+    project = {name: setting.spec(side="project", model=name) for name in ("vae", "gmvae")}
+    unpruned = {name: setting.spec(side=name, model="ssvae_gw1") for name in ("split", "copies")}
+    mixture = alternate(project, setting)
+    labels = alternate(unpruned, setting)
     return {
         "GMVAE (k=500) step / VAE step": mixture.ratio("vae", "gmvae"),
-        "SSVAE, split first layers / enumerated copies, speed": labels.ratio("split", "copies"),
+        "SSVAE, split first layers / enumerated copies, nothing pruned, speed": labels.ratio(
+            "split", "copies"
+        ),
     }
 
 
 def beside_a_busy_process(setting):
     """Shares of the VAE's own speed that are left beside a process that keeps one core busy.
 
-    One training was under way when the other process came, one starts beside it.
+    One training was under way when the other process came, one starts beside it. A run that has
+    retreated to one thread stays there, so each round starts its own.
     """
     spec = setting.spec(side="project", model="vae")
-    with measure.workers({"vae": spec}) as started:
-        vae = started["vae"]
-        vae.run(seconds=setting.seconds)
-        alone = [_rate(vae, setting) for _ in range(setting.rounds)]
-        with measure.busy_process():
-            vae.run(steps=RETREAT)
-            disturbed = [_rate(vae, setting) for _ in range(setting.rounds)]
+    rates = measure.Rates({"alone": [], "disturbed": [], "late": []}, {}, {})
+    for _ in range(setting.rounds):
+        with measure.workers({"vae": spec}) as started:
+            vae = started["vae"]
+            vae.run(seconds=setting.seconds)
+            rates.rates["alone"].append(_rate(vae, setting))
+            with measure.busy_process():
+                vae.run(steps=RETREAT)
+                rates.rates["disturbed"].append(_rate(vae, setting))
         with measure.busy_process(), measure.workers({"vae": spec}) as beside:
-            late = [_rate(beside["vae"], setting) for _ in range(setting.rounds)]
-    rates = measure.Rates({"alone": alone, "disturbed": disturbed, "late": late}, {}, {})
+            rates.rates["late"].append(_rate(beside["vae"], setting))
     return {
         "started later": rates.ratio("disturbed", "alone"),
         "there before": rates.ratio("late", "alone"),
@@ -123,10 +126,10 @@ def evaluation(setting, quick):
 
 
 def waiting(setting, whole):
-    """Seconds until --help answers and until the first training step; and of a whole run."""
+    """Seconds until --help answers and until the first look at the training; of a whole run."""
     found = {
         "help_seconds": startup.seconds_of_help(),
-        "first_step_seconds": startup.seconds_to_first_step(setting),
+        "first_look_seconds": startup.seconds_to_first_look(setting),
     }
     if whole:
         found["whole_run_seconds"] = startup.seconds_of_a_run(setting)

@@ -1,5 +1,7 @@
 """The baseline that speeds are compared with computes what this project computes."""
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import ceiling, check, memory, sides, traffic
+from benchmarks import ceiling, check, memory, sides, stages, startup, traffic
+from benchmarks.measure import Setting
 from codebase.data.batches import one_hot, seeded_generator
+from codebase.runs import progress
+from codebase.train import LOOK_EVERY
 
 SPEED = Path(__file__).resolve().parents[1] / "benchmarks" / "speed.py"
 MODELS = ["vae", "gmvae", "ssvae_gw1", "ssvae_gw0"]
@@ -92,3 +97,19 @@ def test_help_needs_no_torch():
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_what_a_user_waits_for_is_measured():
+    """The run's own words are waited for, so they and the pattern change together."""
+    found = stages.waiting(Setting("digits", "data", 1, 0.1, 1), whole=False)
+    assert 0 < found["help_seconds"] < found["first_look_seconds"]
+
+
+def test_the_line_that_is_waited_for_is_that_of_the_first_look():
+    assert startup.FIRST_LOOK == LOOK_EVERY
+    lines = progress.Lines("vae: ", 0, int(startup.SHORT[1]), 0, "it")
+    with lines, contextlib.redirect_stderr(io.StringIO()) as said:
+        lines.update(LOOK_EVERY)
+        lines.set_postfix({"loss": "1.0"})
+    assert startup.LOOKED.search(said.getvalue())

@@ -130,7 +130,7 @@ def test_seconds_are_the_median_s_which_a_busy_machine_does_not_move(here):
         ),
     )
     row = next(line for line in comparison.page(here).splitlines() if line.startswith("| vae |"))
-    assert row.endswith("| 20,000 | 100 | 1.00 | 3 |")
+    assert row.endswith("| 20,000 | 100 | 1.0 | 3 |")
 
 
 def test_a_lone_run_has_its_own_error_and_few_are_said(here):

@@ -18,6 +18,8 @@ from codebase.engine.program import compiled
 from codebase.engine.recording import recorded
 from codebase.engine.replay import _alike
 from codebase.engine.step import Step
+from codebase.errors import UserError
+from codebase.runs import settings as settings_module
 from codebase.runs.flags import parser_of
 from codebase.runs.settings import settings_of
 
@@ -166,3 +168,21 @@ def test_what_cannot_be_compiled_is_refused(flags, cxx, said, here, monkeypatch,
     with pytest.raises(SystemExit):
         command.main("vae", words=words)
     assert said in capsys.readouterr().err
+
+
+def test_steps_that_differ_are_not_said_to_be_compiled(here, monkeypatch, capsys):
+    from codebase import command
+
+    monkeypatch.setenv("CXX", "g++")
+    with pytest.raises(SystemExit):
+        command.main("ssvae", words=["--dataset", "digits", "--compile", "1", "--iter_max", "2"])
+    assert "those of model=ssvae" in capsys.readouterr().err
+    assert not list(here.glob("checkpoints/*/*"))
+
+
+def test_what_no_cpu_replays_is_not_compiled(monkeypatch):
+    monkeypatch.setattr(settings_module, "device", torch.device)
+    parser = parser_of(CATALOGUE["vae"])
+    args = parser.parse_args(["--dataset", "digits", "--compile", "1", "--device", "mps"])
+    with pytest.raises(UserError, match="what a CPU replays, and this run is on mps"):
+        settings_of(CATALOGUE["vae"], parser, args)

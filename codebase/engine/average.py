@@ -39,8 +39,9 @@ class Average:
 
     def put(self) -> None:
         """Gives the model the averages as its weights, if it has been trained at all."""
-        share = 1 - self.decay ** self.model.steps_taken.double()
-        if self.model.steps_taken > 0:
+        taken = int(self.model.steps_taken)
+        if taken:
+            share = 1 - self.decay**taken
             self._fill({name: (t / share).to(t.dtype) for name, t in self.sums.items()})
 
     @torch.no_grad()

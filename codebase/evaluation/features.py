@@ -122,7 +122,7 @@ def accuracy(net: FeatureNet, dataset: Dataset, pixels: str) -> float:
     """The share of test images that it names rightly, of "grey" or "binary" pixels."""
     x = as_pixels(dataset.test_x.cpu(), pixels, seeded_generator(0)).to(dataset.test_x.device)
     said = torch.cat([net(part)[1].argmax(1) for part in grey(x).split(CHUNK)])
-    return (said == dataset.test_y).double().mean().item()
+    return (said == dataset.test_y).cpu().double().mean().item()
 
 
 def give(modules: Iterable[nn.Module], dataset: Dataset) -> None:

@@ -25,9 +25,10 @@ class Pca:
             images: (N, D).
             size: Z; at most D directions are taken.
         """
-        mean = images.double().mean(0)
-        covariance = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
-        for part in images.split(10_000):
+        on_cpu = images.cpu()  # for MPS has no float64
+        mean = on_cpu.double().mean(0)
+        covariance = torch.zeros(len(mean), len(mean), dtype=mean.dtype)
+        for part in on_cpu.split(10_000):
             centred = part.double() - mean
             covariance += centred.T @ centred
         _, directions = torch.linalg.eigh(covariance)  # smallest first

@@ -17,6 +17,11 @@ ROWS = 500  # distances of so many rows at a time
 FEW_CLASSES = 0.75  # of log Y: samples with less class entropy than that have collapsed
 
 
+def _wide(t):
+    """In float64, on the CPU, for MPS has none."""
+    return t.cpu().double()
+
+
 def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
     """The Fréchet distance of Gaussians fitted to two sets (Heusel et al., 2017).
 
@@ -27,7 +32,7 @@ def frechet(a: torch.Tensor, b: torch.Tensor) -> float:
     Args:
         a, b: (N, F), (M, F); N, M ≥ 2.
     """
-    a, b = a.double(), b.double()
+    a, b = _wide(a), _wide(b)
     return frechet_of_gaussians(a.mean(0), torch.cov(a.T), b.mean(0), torch.cov(b.T))
 
 
@@ -60,7 +65,7 @@ def kid(a: torch.Tensor, b: torch.Tensor, block: int = BLOCK) -> Number:
         block: n ≥ 2, or what there is if that is less.
     """
     n = min(block, len(a), len(b))
-    pairs = zip(a.double().split(n), b.double().split(n), strict=False)
+    pairs = zip(_wide(a).split(n), _wide(b).split(n), strict=False)
     return Number.of([_mmd(u, v) for u, v in pairs if len(u) == len(v) == n])
 
 
@@ -95,7 +100,7 @@ def neighbourhoods(real: torch.Tensor, drawn: torch.Tensor, k: int = NEAREST) ->
     """
     if min(len(real), len(drawn)) <= k:
         raise ValueError(f"more than {k} of each set are needed, got {len(real)} and {len(drawn)}")
-    real, drawn = real.double(), drawn.double()
+    real, drawn = _wide(real), _wide(drawn)
     of_real, of_drawn = (_reach(points, k) for points in (real, drawn))
     inside, covered = [], torch.zeros_like(of_real, dtype=torch.bool)
     for part in drawn.split(ROWS):
@@ -124,7 +129,7 @@ def _apart(a, b):
 
 def class_entropy(classes: torch.Tensor, count: int = 10) -> float:
     """−Σ_y p_y log p_y of how often each class is among samples (N,), in nats: log 10 at most."""
-    shares = torch.bincount(classes, minlength=count).double() / len(classes)
+    shares = _wide(torch.bincount(classes, minlength=count)) / len(classes)
     return torch.special.entr(shares).sum().item()
 
 
@@ -139,7 +144,7 @@ def variety(drawn: torch.Tensor, real: torch.Tensor) -> float:
     Args:
         drawn, real: images, (M, D) and (N, D).
     """
-    apart = (x.double().var(0).sum() for x in (drawn, real))
+    apart = (_wide(x).var(0).sum() for x in (drawn, real))
     return (next(apart) / next(apart)).item()
 
 

@@ -106,7 +106,7 @@ def style_transfer(study: Study) -> Drawn:
 def mistakes(study: Study, columns: int = 6, rows: int = 4) -> Drawn:
     """The test images the classifier is wrong about with the most confidence."""
     x = grey(study.dataset.test_x)
-    q = study.log_q.double().exp().cpu()
+    q = study.log_q.cpu().double().exp()
     predicted = q.argmax(1)
     # 1 − q(ŷ|x), as the sum of the others: near 1, q itself has no digits left.
     doubt = q.scatter(1, predicted.unsqueeze(1), 0).sum(1)

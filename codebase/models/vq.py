@@ -128,7 +128,7 @@ class VQVAE(LatentVariableModel):
         share = torch.bincount(torch.cat(chosen), minlength=self.k) / (len(x) * self.codes)
         return {
             "nelbo, uniform prior": torch.cat(rec) + self.codes * math.log(self.k),
-            "perplexity": torch.special.entr(share.double()).sum().exp().unsqueeze(0),
+            "perplexity": torch.special.entr(share.cpu().double()).sum().exp().unsqueeze(0),
         }
 
     def _encoded(self, x):

@@ -151,7 +151,7 @@ def cost(steps: Mapping[str, float]) -> list[Column]:
         if group.settings or group.name not in CATALOGUE:
             return ""
         ratio = 1.0 if group.name == "vae" else steps.get(group.name)
-        return None if ratio is None else f"{ratio:.2f}"
+        return None if ratio is None else f"{ratio:.1f}"  # more is noise
 
     return [
         ("iterations", iterations),

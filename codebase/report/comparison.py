@@ -96,13 +96,14 @@ def page(results: Path) -> str:
 
 
 def step_costs(results: Path) -> dict[str, float]:
-    """{model: a step's time over the VAE's}, as benchmarks.family has measured it.
+    """{model: a step's time over the VAE's, the median}, as benchmarks.family has measured it.
 
     Raises:
         UserError: the record cannot be read.
     """
     path = results / STEP_COST
-    return records.read(path).get("step", {}) if path.exists() else {}
+    found = records.read(path).get("step", {}) if path.exists() else {}
+    return {model: of_model["ratio"] for model, of_model in found.items()}
 
 
 # What belongs where

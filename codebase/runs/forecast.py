@@ -10,6 +10,7 @@ from codebase.data.stream import Stream
 from codebase.engine import cores, resume
 from codebase.engine.average import Average
 from codebase.engine.graph import captured
+from codebase.engine.memory import keep_memory
 from codebase.engine.step import Step
 from codebase.evaluation.bounds import image_iwae
 from codebase.models.base import Model
@@ -32,6 +33,7 @@ def say(name: str, settings: Settings) -> None:
     first = settings.of_run(args.run)
     if not args.train or ranks.world() > 1 or (not args.overwrite and Folder(first).finished()):
         return
+    keep_memory()  # as the run does
     before = torch.get_num_threads()
     cores.use(args.threads, settings.free)
     try:
@@ -61,7 +63,7 @@ def _done(settings):
 
 
 def seconds_a_step(settings: Settings, model: Model) -> float:
-    """Of training, measured for a moment; the model is trained by that.
+    """Of training, measured for a moment; the model is trained by that. It is never compiled.
 
     Args:
         model: of these settings, on their device; of one that takes labels beside images only

@@ -144,8 +144,14 @@ class Run:
         Returns:
             A Session.
         Raises:
-            UserError: the run is finished, has other flags, or another process trains it.
+            UserError: the run is finished, has other flags, or another process trains it; or
+                --compile 1 has nothing to compile.
         """
+        if self.args.compile == 1 and model.steps_differ:
+            raise UserError(
+                f"--compile 1 compiles a step that is replayed, and those of {self.name} differ "
+                "from each other; leave it out."
+            )
         self.folder.claim()
         self._open_log()
         (x, y), held_out = subsets.training(self.dataset, self.args.without, self.args.validation)

@@ -187,9 +187,11 @@ def settings_of(entry: Entry, parser: Parser, args: Namespace) -> Settings:
     began = time.perf_counter()
     check(args)
     here = device(args.device)
-    precisions = resolve(args.precision, here), resolve("auto", here)
+    if args.compile == 1 and here.type != "cpu":
+        raise UserError(f"--compile 1 compiles what a CPU replays, and this run is on {here}.")
     if args.runs and here.type == "cuda":
-        ranks.claim_a_gpu()
+        ranks.claim_a_gpu()  # before anything else touches one
+    precisions = resolve(args.precision, here), resolve("auto", here)
     free = None
     if args.threads or args.runs:
         dataset = _dataset(args)

@@ -85,7 +85,7 @@ def game(model: GAN, x: torch.Tensor, drawn: torch.Tensor | None = None) -> Numb
     """
     drawn = draw(model, len(x)) if drawn is None else drawn
     real, fake = (
-        torch.cat([model.discriminator(part) for part in t.split(CHUNK)]).double().cpu()
+        torch.cat([model.discriminator(part) for part in t.split(CHUNK)]).cpu().double()
         for t in (x, drawn)
     )
     log_sigmoid = torch.nn.functional.logsigmoid

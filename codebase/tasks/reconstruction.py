@@ -63,7 +63,7 @@ def report(run: Run, model: Autoencoder) -> None:
         groups["pca"] = {"error": Number.of(of_images["pca"])}
         columns[f"PCA of {size}"] = groups["pca"]
     z = codes(model, test)
-    used, zero = int(active(z).sum()), (z == 0).double().mean().item()
+    used, zero = int(active(z).sum()), (z == 0).cpu().double().mean().item()
     print(f"\n{title(run)}: squared error per image, summed over pixels, smaller is better")
     print(table(columns))
     print(f"± standard error over all {len(test):,} test images")

@@ -54,7 +54,7 @@ def _noise(subject, args):
 def filtered(noisy: torch.Tensor) -> dict[str, torch.Tensor]:
     """{filter: (N, D)}, scipy's median and Wiener filters, each image for itself."""
     side = side_of(noisy.shape[1])
-    images = noisy.view(-1, side, side).double().numpy()
+    images = noisy.view(-1, side, side).cpu().double().numpy()
     found = {}
     for size in SIZES:
         found[f"median {size} × {size}"] = median_filter(images, size=(1, size, size))
@@ -67,5 +67,5 @@ def filtered(noisy: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def psnr(images: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """−10 log₁₀ of each image's mean squared error, whites being 1: (N, D), (N, D) → (N,) in dB."""
-    error = (images.clamp(0, 1) - truth).square().mean(1).double().cpu()
+    error = (images.clamp(0, 1) - truth).square().mean(1).cpu().double()
     return -10 * error.clamp(min=1e-10).log10()

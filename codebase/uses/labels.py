@@ -125,7 +125,7 @@ def train(classifier: Classifier, x: torch.Tensor, y: torch.Tensor, steps: int, 
 def accuracy(classifier: Classifier, x: torch.Tensor, y: torch.Tensor) -> float:
     """The share of images (N, D) that are named rightly."""
     right = [
-        (classifier(xs).argmax(1) == ys).double()
+        (classifier(xs).argmax(1) == ys).cpu().double()
         for xs, ys in zip(x.split(CHUNK), y.split(CHUNK), strict=True)
     ]
     return torch.cat(right).mean().item()

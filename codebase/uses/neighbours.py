@@ -64,5 +64,5 @@ def accuracies(
     found = {}
     for k in KS:
         votes = torch.nn.functional.one_hot(named[:, :k], CLASSES).sum(1)
-        found[f"k = {k}"] = Number.of((votes.argmax(1) == truth).double().cpu())
+        found[f"k = {k}"] = Number.of((votes.argmax(1) == truth).cpu().double())
     return found
