@@ -20,6 +20,12 @@ class Net(nn.Module):
         self.forward = function
 
 
+def draws(*shape, seed=1):
+    """Standard normal in float64, the same every time."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
 def normal(m, v):
     """Diagonal Gaussian over the last dimension; v is a variance."""
     return Independent(Normal(m, v.sqrt()), 1)

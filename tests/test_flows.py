@@ -5,6 +5,7 @@ import math
 import oracles
 import pytest
 import torch
+from oracles import draws
 from torch.distributions import MultivariateNormal, kl_divergence
 from torch.func import jacrev, vmap
 
@@ -24,11 +25,6 @@ def shaken(module, scale=0.5):
         for p in module.parameters():
             p.add_(scale * torch.randn_like(p))
     return module
-
-
-def draws(*shape, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def log_det_of(flow, z):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from oracles import draws
 from torch.distributions import MultivariateNormal
 from torch.func import functional_call, grad, vmap
 
@@ -15,11 +16,6 @@ from codebase.models.distributions import DiagonalGaussian, Mixture
 from codebase.models.family import FamilyVAE
 
 Z, B, D = 3, 5, 6
-
-
-def draws(*shape, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 class Linear(LatentVariableModel):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from oracles import draws
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 from torch.distributions import Normal
 
@@ -18,11 +19,6 @@ from codebase.models import likelihoods, pixels
 
 D = 5
 LOG_256 = math.log(256)
-
-
-def draws(*shape, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def grid(low, high, n=40_001):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import ROOT
 from short_runs import SCRIPTS, folder_of
+from test_checkpoints import Trap
 
 from codebase.engine import resume
 from codebase.files import checkpoints
@@ -32,16 +33,6 @@ def unfinished(stopped, tmp_path):
     cwd = tmp_path / "run"
     shutil.copytree(stopped, cwd)
     return cwd, folder_of(cwd)
-
-
-class Trap:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
 
 def cut(path):
