@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import zipfile
@@ -140,11 +141,16 @@ class Folder(Tree):
 
 
 class Zip(Tree):
-    """Of a zip. Sizes are counted again while unpacking, because a zip can lie about them."""
+    """Of a zip. Sizes are counted again while unpacking, because a zip can lie about them.
 
-    def __init__(self, path):
+    Args:
+        path: of the zip, or of the one that holds it.
+        file: the zip; None: at that path.
+    """
+
+    def __init__(self, path, file=None):
         super().__init__(path)
-        self.archive, self.entries = zipfile.ZipFile(path), {}
+        self.archive, self.entries = zipfile.ZipFile(file or path), {}
         for entry in self.archive.infolist():
             parts = tuple(p for p in entry.filename.replace("\\", "/").split("/") if p != ".")
             if not entry.is_dir() and parts:
@@ -183,9 +189,18 @@ def opened(path):
         Refused: it cannot be read.
     """
     try:
-        return Folder(path) if Path(path).is_dir() else Zip(path)
+        return Folder(path) if Path(path).is_dir() else _unwrapped(Zip(path))
     except (*BROKEN, OSError) as error:
         raise refusal(path, error) from error
+
+
+def _unwrapped(tree):
+    """The Tree of a zip in a zip that holds nothing else of use; any other is itself."""
+    inner = [p for p in tree.entries if p[-1].lower().endswith(".zip") and not IGNORED & set(p)]
+    if tree.sizes or len(inner) != 1:
+        return tree
+    with tree:
+        return Zip(tree.path, io.BytesIO(tree.read(inner[0])))
 
 
 def refusal(path, error):

@@ -1,5 +1,6 @@
 """Which zips and folders are accepted, and what becomes of them."""
 
+import io
 import json
 import os
 import stat
@@ -92,6 +93,42 @@ def test_bombs_are_refused(zipped, tmp_path):
     (tmp_path / "lying.zip").write_bytes(lying.replace(size, (100).to_bytes(4, "little")))
     with pytest.raises(Refused):
         read("x", tmp_path / "lying.zip")
+
+
+def bytes_of(entries):
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in entries.items():
+            archive.writestr(entry, content)
+    return buffer.getvalue()
+
+
+def test_a_zip_that_holds_nothing_but_a_zip_is_opened(zipped):
+    junk = {"__MACOSX/._entrega.zip": b"junk", "informe.pdf": b"%PDF"}
+    submission = read("x", zipped(junk | {"ana/Entrega.ZIP": bytes_of(four("ana/codebase/"))}))
+    assert set(submission.files) == set(GRADED)
+    assert submission.package == "ana/codebase"
+
+
+def test_what_lies_beside_a_zip_is_graded_and_not_the_zip(zipped):
+    old = bytes_of({UTILS: "old", "codebase/models/vae.py": "old"})
+    assert read("x", zipped({UTILS: "new", "old.zip": old})).files == {"utils.py": b"new"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"ana.zip": bytes_of(four()), "ben.zip": bytes_of(four())}, "what lies there: ana.zip"),
+        ({"all.zip": bytes_of({"a.zip": bytes_of(four())})}, "what lies there: a.zip"),
+        ({"a.zip": b"no zip"}, "is damaged"),
+        ({"a.zip": bytes_of(four())[:-30]}, "is damaged"),
+        ({"a.zip": bytes(MAX_UNPACKED + 1)}, "more than 50 MB"),
+        ({"a.zip": bytes_of({UTILS: bytes(MAX_UNPACKED + 1)})}, "more than 50 MB"),
+        ({"a.zip": bytes_of({"../utils.py": "pass"})}, "points outside"),
+    ],
+)
+def test_what_a_zip_in_a_zip_cannot_be(entries, said, zipped):
+    with pytest.raises(Refused, match=said):
+        read("x", zipped(entries))
 
 
 def test_what_is_no_zip_is_refused(tmp_path):
