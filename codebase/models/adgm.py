@@ -98,13 +98,15 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
         return DiagonalGaussian(*(t.expand(self.own_dim) for t in self.z_prior))
 
     def auxiliary(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """a ~ q(a|x), (B, A)."""
-        return (self.q_a(x).rsample(),)
+        """a ~ q(a|x), (B, A), and log q(a|x), (B,)."""
+        q = self.q_a(x)
+        a = q.rsample()
+        return a, q.log_prob(a)
 
     def label_posterior(self, x: torch.Tensor, *drawn: torch.Tensor) -> Categorical:
         """q(y|a, x) of the a that was drawn, or without one q(y|x): over (B, Y)."""
         if drawn:
-            return self.q_y(x, *drawn)
+            return self.q_y(x, drawn[0])
         each = self.q_y(x, self.q_a(x).rsample((DRAWS,)))
         return Categorical(ut.log_mean_exp(each.log_probs, dim=0))
 
@@ -112,10 +114,10 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
         self, x: torch.Tensor, y: torch.Tensor, *drawn: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(kl_z, rec) of each image with its label known; the costs of a are in kl_z."""
-        (a,) = drawn or self.auxiliary(x)
+        a, log_q = drawn or self.auxiliary(x)
         q = self.q_z(x, a, y)
         z = q.rsample()
-        of_a = self.q_a(x).log_prob(a) - self.p_a(x, z, y).log_prob(a)
+        of_a = log_q - self.p_a(x, z, y).log_prob(a)
         kl_z, rec = kl(q, self.p_z(), z) + of_a, -self.p_x(a, z, y).log_prob(x)
         return kl_z, rec.expand_as(kl_z)  # what x depends on may be the same for every label
 
