@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from oracles import binary, gaussian, log_bernoulli, within
 from torch.nn import functional as F
 
 from codebase.engine.randomness import seeded
+from codebase.models import categorical
 from codebase.models.categorical import CategoricalVAE, JointVAE
 from codebase.models.distributions import kl
 from codebase.models.groups import matched_accuracy
@@ -130,16 +132,20 @@ def joint_model(**options):
     return JointVAE(z_dim=2, c=C, x_dim=D, **options).double()
 
 
-def test_capacities_are_reached_and_the_choice_s_is_at_most_log_c():
-    assert joint_model(capacity_c=9.0).capacities[1] == pytest.approx(math.log(C))
+@pytest.mark.parametrize(
+    ("taken", "c_z", "c_c"), [(4, 0.8, 0.6), (9, 1.8, math.log(C)), (30, 2, math.log(C))]
+)
+def test_capacities_grow_to_their_ends_and_the_choice_s_to_log_c(taken, c_z, c_c):
+    """The choice's grows at its own pace until then, as Dupont's does: 0.6 is 4/10 of 1.5."""
+    assert math.log(C) < 1.5 * 9 / 10
     model, x = (
-        joint_model(gamma=7.0, capacity_steps=10, capacity_z=2.0),
+        joint_model(gamma=7.0, capacity_steps=10, capacity_z=2.0, capacity_c=1.5),
         binary(B, D, dtype=torch.float64),
     )
     with torch.no_grad():
         for p in model.enc.parameters():
             p.mul_(3)  # so that kl lies on both sides of the capacities
-    for _ in range(4):
+    for _ in range(taken):
         model.advance()
     with seeded(3):
         loss, found = model.loss(x)
@@ -152,12 +158,25 @@ def test_capacities_are_reached_and_the_choice_s_is_at_most_log_c():
     probs = q.parts[1].mean
     kl_c = math.log(C) - torch.distributions.Categorical(probs=probs).entropy()
     assert (kl_c <= math.log(C)).all()
-    expected = rec + 7 * ((kl_z.mean() - 0.8).abs() + (kl_c.mean() - 0.4 * math.log(C)).abs())
+    expected = rec + 7 * ((kl_z.mean() - c_z).abs() + (kl_c.mean() - c_c).abs())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert found["gen/kl_z"].item() == pytest.approx((kl_z + kl_c).mean().item(), rel=1e-6)
-    # The mutant, |kl − C| image by image, is another cost.
-    each = rec + 7 * ((kl_z - 0.8).abs() + (kl_c - 0.4 * math.log(C)).abs()).mean()
-    assert loss.item() != pytest.approx(each.item(), rel=1e-4)
+
+
+def test_capacities_are_for_the_mean_of_a_minibatch():
+    """The mutant, |kl − C| image by image, is another cost."""
+    model, x = joint_model(gamma=1.0, capacity_steps=1), binary(B, D, dtype=torch.float64)
+    model.advance()
+    kl_z = 5 + torch.linspace(-1, 1, B, dtype=torch.float64)  # 5 on average, which is C_z
+    q = model.posterior(x)
+    of_choice = torch.full((B,), math.log(C), dtype=torch.float64)
+    given = mock.patch.object(categorical, "kl_of_parts", return_value=(kl_z, of_choice))
+    with given, seeded(3):
+        loss, found = model.loss(x)
+    assert found["gen/kl_z"].item() == pytest.approx(5 + math.log(C))
+    with seeded(3):
+        z = torch.cat([q.parts[0].rsample(), q.parts[1].relaxed(model.temperature)], -1)
+    assert loss.item() == pytest.approx(-model.likelihood(z).log_prob(x).mean().item())
 
 
 def test_without_gamma_it_is_an_autoencoder():

@@ -74,7 +74,7 @@ SEMISUPERVISED = (
     ),
     Flag(
         "labeled_elbo",
-        "1: Kingma's objective, ELBO(x, y) too",
+        "1: ELBO(x, y) of the labelled images too, its mean weighing as much as the others'",
         type=switch,
         default=0,
         argument="labeled_elbo",

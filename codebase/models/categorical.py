@@ -120,7 +120,7 @@ class JointVAE(Relaxed):
         q(z|x) = N(m, diag v) × Categorical(logits),  m, v, logits = enc(x)
 
     Minimized is rec + γ |kl_z − C_z| + γ |kl_c − C_c| with the kl of a batch's mean, at a relaxed
-    sample; C_z and C_c grow from 0 to their ends linearly, C_c never above log C.
+    sample; C_z and C_c grow from 0 to their ends linearly, but C_c only as far as log C.
 
     Args:
         z_dim: Z. c: C.
@@ -152,7 +152,7 @@ class JointVAE(Relaxed):
             )
         super().__init__(name, z_dim + c, 2 * z_dim + c, t_steps, x_dim)
         self.c, self.gamma, self.capacity_steps = c, gamma, capacity_steps
-        self.capacities = capacity_z, min(capacity_c, math.log(c))
+        self.capacity_z, self.capacity_c = capacity_z, capacity_c
         self.register_buffer("zeros", torch.zeros(z_dim), persistent=False)
         self.register_buffer("logits", torch.zeros(c), persistent=False)
 
@@ -180,11 +180,11 @@ class JointVAE(Relaxed):
         z = torch.cat([gaussian.rsample(), choice.relaxed(self.temperature)], dim=-1)
         rec, kls = -self.likelihood(z).log_prob(x), kl_of_parts(q, self.prior())
         grown = (self.steps_taken / self.capacity_steps).clamp(max=1)
-        misses = [
-            (kl.mean() - grown * end).abs() for kl, end in zip(kls, self.capacities, strict=True)
-        ]
+        capacity_c = (grown * self.capacity_c).clamp(max=math.log(self.c))
+        missed = (kls[0].mean() - grown * self.capacity_z).abs()
+        missed = missed + (kls[1].mean() - capacity_c).abs()
         loss, found = summaries(
-            rec.mean() + self.gamma * (misses[0] + misses[1]),
+            rec.mean() + self.gamma * missed,
             kls[0] + kls[1],
             self._hard_rec(q, x),
         )

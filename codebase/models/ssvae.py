@@ -28,7 +28,8 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
         gen_weight: weight of the mean −ELBO in the loss; at 0 encoder and decoder are not run.
         class_weight: weight of the mean cross-entropy of the labelled images.
         z_dim, y_dim: Z and Y.
-        labeled_elbo: train on ELBO(x, y) of the labelled pairs too, as Kingma et al. do.
+        labeled_elbo: train on the mean ELBO(x, y) of the labelled pairs too (Kingma et al. sum
+            over all images, so that few labelled ones weigh little).
         prune: leaves out a label with q(y|x) < eps/10, 1.2e-8 in float32. All that are left out
             weigh less than the rounding of the sum. Tensors then have data-dependent shapes, which
             neither a CUDA graph nor a stack of models can have.
