@@ -89,7 +89,7 @@ ENTRIES = (
         "ladder",
         "two layers whose posterior merges what the image and the layer above say",
         "Sønderby et al. 2016",
-        "dynamic bits, deeper and batch-normalized: 81.74 nats; uses layers that lie idle otherwise",
+        "dynamic bits, deeper, batch-normalized: 81.74 nats; uses layers that lie idle otherwise",
         "Ladder",
     ),
     _layers(
