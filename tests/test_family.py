@@ -103,6 +103,37 @@ def test_any_two_parts_train_together(parts, digits):
 ILLEGAL = [pair for pair in PAIRS if not legal(usual() | pair)]
 
 
+def every_entry_with_every_part():
+    """Of entries whose own flags a part reads, which another part in its place does not."""
+    of_parts = {f.name for choices in AXES.values() for part in choices for f in part.flags}
+    for entry in CATALOGUE.values():
+        if entry.parts is not None and of_parts & {flag.name for flag in entry.own}:
+            for axis, choices in AXES.items():
+                yield from ((entry.name, axis, part.name) for part in choices)
+
+
+@pytest.mark.parametrize(("name", "axis", "part"), [*every_entry_with_every_part()])
+def test_an_entry_takes_any_part_that_goes_with_its_others(name, axis, part):
+    entry = CATALOGUE[name]
+    values = entry.defaults() | {axis: part}
+    try:
+        entry.check(values)
+    except UserError:
+        pytest.skip("is refused in a sentence")
+    model = entry.build(values, "x")
+    assert model.z_dim == values["z"]
+
+
+def test_a_flag_that_nothing_reads_is_in_no_name():
+    vamp = CATALOGUE["vamp"]
+    other = vamp.defaults() | {"prior": "realnvp"}
+    assert vamp.layout(vamp.defaults()) == "model=vamp_z=10_k=500"
+    assert vamp.layout(other) == "model=vamp_z=10"
+    assert "k" not in {flag.name for flag in vamp.matters(other)}
+    with pytest.raises(UserError, match="--k 10 changes nothing here"):
+        vamp.check(other | {"k": 10})
+
+
 @pytest.mark.parametrize("pair", ILLEGAL, ids=name_of)
 def test_what_does_not_go_together_is_refused_in_a_sentence(pair, capsys):
     words = [word for axis, name in pair.items() for word in (f"--{axis}", name)]

@@ -68,6 +68,12 @@ def read(values: Mapping[str, Any]) -> set[str]:
     return {flag.name for part in chosen(values).values() for flag in part.flags}
 
 
+def unread(values: Mapping[str, Any]) -> set[str]:
+    """Names of the flags that only parts read which are not chosen."""
+    every = {f.name for choices in AXES.values() for part in choices for f in part.flags}
+    return every - read(values)
+
+
 def check(values: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
     """Looks whether the parts go together, and every flag that was changed is read by one.
 

@@ -10,7 +10,7 @@ def _semisupervised(name, line, source, claim, cls, z):
     """A model of 100 labels with an auxiliary variable."""
     gw, cw, elbo, *labels = SEMISUPERVISED
     own = dimensions(z), size("a_dim", "dimensions of the auxiliary variable", z)
-    flags = (*own, gw, cw, replace(elbo, default=1, beyond=False), *labels)
+    flags = (*own, gw, cw, replace(elbo, beyond=False), *labels)
     return Entry(name, line, source, claim, f"codebase.models.{cls}", "classifier", 30_000, flags)
 
 

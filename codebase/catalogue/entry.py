@@ -75,7 +75,7 @@ class Entry:
         values = self.defaults() | dict(values)
         if self.parts is None or self._plain(values):
             return self.own
-        names = {*axes.AXES, *axes.read(values)} | {flag.name for flag in self.own}
+        names = {*axes.AXES, *axes.read(values)} | {flag.name for flag in self._used(values)}
         return tuple(flag for flag in self.flags if flag.name in names)
 
     def check(self, values: Mapping[str, Any]) -> None:
@@ -95,8 +95,16 @@ class Entry:
         Args:
             values: {flag: value}.
         """
-        parts = [flag.written(values[flag.name]) for flag in self.own if flag.names == IN_NAME]
+        used = self._used(self.defaults() | dict(values))
+        parts = [flag.written(values[flag.name]) for flag in used if flag.names == IN_NAME]
         return "_".join([f"model={self.name}", *parts])
+
+    def _used(self, values: Mapping[str, Any]) -> tuple[Flag, ...]:
+        """Its own flags, but for those of a part in whose place another was chosen."""
+        if self.parts is None:
+            return self.own
+        unread = axes.unread(values)
+        return tuple(flag for flag in self.own if flag.name not in unread)
 
     def build(
         self, values: Mapping[str, Any], name: str, sizes: Mapping[str, int] | None = None
@@ -114,8 +122,8 @@ class Entry:
         if self.parts is None or self._plain(values):
             made, own, arguments = self.model, self.own, {}
         else:
-            read = axes.read(values)
-            made, own = FAMILY, tuple(flag for flag in self.own if flag.name not in read)
+            read, used = axes.read(values), self._used(values)
+            made, own = FAMILY, tuple(flag for flag in used if flag.name not in read)
             arguments = {axis: part.factory(values) for axis, part in axes.chosen(values).items()}
         for flag in own:
             value = values[flag.name]

@@ -149,7 +149,7 @@ class ADGM(AuxiliaryLabels):
         *,
         z_dim: int = 64,
         a_dim: int = 64,
-        labeled_elbo: bool = True,
+        labeled_elbo: bool = False,
         prune: bool = False,
         x_dim: int = X_DIM,
     ) -> None:

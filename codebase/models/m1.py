@@ -82,7 +82,7 @@ class M1M2(SDGM):
         *,
         z_dim: int = 50,
         a_dim: int = 50,
-        labeled_elbo: bool = True,
+        labeled_elbo: bool = False,
         x_dim: int = X_DIM,
     ) -> None:
         super().__init__(

@@ -87,7 +87,7 @@ class SDGM(AuxiliaryLabels):
         *,
         z_dim: int = 64,
         a_dim: int = 64,
-        labeled_elbo: bool = True,
+        labeled_elbo: bool = False,
         prune: bool = False,
         sees_x: bool = True,
         x_dim: int = X_DIM,
