@@ -222,6 +222,21 @@ def test_held_out_images_are_no_training_images(digits):
         subsets.validation(digits, 450)
 
 
+def rows(x):
+    return {bytes(image.numpy()) for image in x}
+
+
+@pytest.mark.parametrize("n", [1_000, 20_000])
+def test_the_protocol_s_labelled_images_are_not_held_out(n, mnist):
+    (_, _), out = subsets.validation(mnist, n)
+    table, _ = subsets.labelled(mnist)
+    same, _ = subsets.labelled(mnist, held_out=n)
+    others, _ = subsets.labelled(mnist, label_seed=1, held_out=n)
+    assert len(out) == n
+    assert torch.equal(table, same)
+    assert not rows(out) & (rows(table) | rows(others))
+
+
 # All together
 
 
