@@ -31,10 +31,13 @@ def main():
     add("--over", type=folder, metavar="RUN", help="the run that they are held against instead")
     args = p.parse_args()
 
+    from codebase.errors import UserError
     from codebase.report import comparison, neighbours
     from codebase.runs.saved import find_run
 
     results, out = Path(args.results), Path(args.out)
+    if not results.is_dir() and not args.add:
+        raise UserError(f"There is no folder {results} of records; --results names one.")
     over = find_run(args.over) if args.over else None
     comparison.take_up([find_run(run) for run in args.add], over, results, out)
     written = [*comparison.write(results, out), neighbours.write(results, out)]

@@ -18,8 +18,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     import difflib
 
     # Dashes that every flag begins with would make all of them alike.
-    bare = {name.lstrip("-"): name for name in known}
-    found = difflib.get_close_matches(word.lstrip("-"), list(bare), n=1)
+    bare = {name.lstrip("-").casefold(): name for name in known}
+    found = difflib.get_close_matches(word.lstrip("-").casefold(), list(bare), n=1)
     return f" Did you mean {bare[found[0]]}?" if found else ""
 
 

@@ -52,6 +52,7 @@ def log_normal(x: torch.Tensor, m: torch.Tensor, v: torch.Tensor) -> torch.Tenso
     Returns:
         (…) log densities.
     """
+    v = v.reshape(1) if v.dim() == 0 else v
     shape = _broadcast(x=x, m=m, v=v)
     squares = ((x - m).square() / v).sum(-1)
     # A v of one entry for all dimensions counts as often.
@@ -195,8 +196,8 @@ def kl_cat(q: torch.Tensor, log_q: torch.Tensor, log_p: torch.Tensor | float) ->
         (B,) divergences.
     """
     _broadcast(q=q, log_q=log_q, log_p=log_p)
-    # Where q is 0 its term is 0, though log q is −inf.
-    return torch.where(q > 0, q * (log_q - log_p), 0).sum(-1)
+    # Where q is 0 its term is 0, though log q is −inf; and so are its gradients.
+    return (q * torch.where(q > 0, log_q - log_p, 0)).sum(-1)
 
 
 def kl_normal(

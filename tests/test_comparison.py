@@ -283,6 +283,28 @@ def test_a_use_of_another_checkpoint_is_not_booked_under_the_run(here):
         evidence.add(run, None, here / "results")
 
 
+def test_a_record_is_not_replaced_by_that_of_another_training(here):
+    run = finished(here, "vae", {})
+    first = evidence.add(run, None, here / "results").read_bytes()
+    evidence.add(run, None, here / "results")  # the same again
+    path = run / "results.json"
+    short = json.loads(path.read_text())
+    short["training"]["iterations"] = 200
+    path.write_text(json.dumps(short))
+    with pytest.raises(UserError, match=r"is of 20,000 iterations .* another training \(200\)"):
+        evidence.add(run, None, here / "results")
+    (target,) = (here / "results").rglob("model=vae*.json")
+    assert target.read_bytes() == first
+
+
+def test_records_are_in_a_folder_that_there_is(here, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run_comparison.py", "--results", "nowhere", "--out", "there"])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / "run_comparison.py"), run_name="__main__")
+    assert "There is no folder nowhere of records" in capsys.readouterr().err
+    assert not (here / "there").exists()
+
+
 def test_what_is_the_same_for_every_run_keeps_its_own_error(here):
     """The mutant says ± 0.00 of a number that has all of its noise in common."""
     floor = {"nelbo": {"value": 99.0, "se": 0.31}}

@@ -166,3 +166,14 @@ def test_a_packed_file_with_a_wrong_checksum_is_not_used(tmp_path, packed, mirro
     mirrors("http://127.0.0.1:1/")
     with pytest.raises(UserError, match="could not be downloaded"):
         datasets.load("mnist", tmp_path)
+
+
+def test_a_folder_that_was_mistyped_is_not_made(tmp_path, mirrors):
+    mirrors("http://127.0.0.1:1/")
+    with pytest.raises(UserError, match="could not be downloaded"):
+        datasets.load("mnist", tmp_path / "dtaa")
+    assert not (tmp_path / "dtaa").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UserError, match="could not be downloaded"):
+        datasets.load("fashion", tmp_path / "there")
+    assert [*(tmp_path / "there").iterdir()] == []

@@ -133,6 +133,36 @@ def test_a_wrong_run_is_offered_the_nearest(here):
         find_run("cat")
 
 
+def test_a_run_whose_id_is_short_is_offered_that_one(here):
+    for i in (0, 3, 30):
+        (here / "checkpoints" / f"model=vae_z=10_run={i:04d}").mkdir(parents=True)
+        (here / "checkpoints" / f"model=vae_z=10_run={i:04d}" / "model-00001.pt").touch()
+    for i in (0, 3, 30):
+        with pytest.raises(UserError, match=rf"Did you mean model=vae_z=10_run={i:04d}\?$"):
+            find_run(f"model=vae_z=10_run={i}")
+
+
+@pytest.mark.parametrize(
+    ("model", "typed", "whose"),
+    [
+        ("vae", "--k=7", "vae, gmvae, vamp, …."),
+        ("ssvae", "--beta", "vae, gmvae, vamp, …."),
+        ("vae", "-k", ""),
+    ],
+)
+def test_a_flag_of_other_models_is_said_to_be_theirs(model, typed, whose, capsys):
+    line = complaint(capsys, main, model, words=[typed, "3"])
+    flag = typed.split("=")[0]
+    expected = f"{flag} is a flag of `python run.py NAME`, NAME being {whose}"
+    assert line.endswith(expected) if whose else "is a flag of" not in line
+
+
+@pytest.mark.parametrize("typed", ["MNIST", "Fashion"])
+def test_capitals_are_no_other_dataset(typed, capsys):
+    line = complaint(capsys, main, "vae", words=["--dataset", typed])
+    assert line.endswith(f"Did you mean {typed.lower()}?")
+
+
 @pytest.mark.parametrize("model", [VAE, GMVAE, SSVAE])
 @pytest.mark.parametrize("nn", [10, "v2", "ModuleType", None])
 def test_the_first_argument_is_the_networks_version(model, nn):

@@ -219,7 +219,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     np.save(single, X)
     pickled = io.BytesIO()
     np.save(pickled, OBJECTS, allow_pickle=True)
-    contents = {"": "cannot be read", "half": "cannot be read", "text": "cannot be read"}
+    contents = {"": "cannot be read", "half": "cannot be read", "text": "it is none, expected"}
     contents |= {"one": "is one array, expected an .npz file", "pickle": "Python objects"}
     bytes_of = {"": b"", "half": good[: len(good) // 2], "text": b"x,y\n1,2\n"}
     bytes_of |= {"one": single.getvalue(), "pickle": pickled.getvalue()}
@@ -540,6 +540,7 @@ def test_an_interrupted_run_goes_on_and_not_with_other_data(quick, monkeypatch):
     assert json.loads((folder_of(quick) / "flags.json").read_text())["data_path"] == str(moved)
     with pytest.raises(UserError, match="exists and is finished"):
         command("vae", "--dataset", moved, "--iter_save", 1)
+    assert not {"lock", "owner.json"} & {path.name for path in folder_of(quick).iterdir()}
 
 
 def test_data_that_changed_under_a_run_are_found_out(quick):
@@ -560,6 +561,14 @@ def test_data_that_changed_under_a_run_are_found_out(quick):
         UserError, match=r"bars.npz, which .* was trained on, is not there any more"
     ):
         explorer.write_all([name])
+
+
+def test_data_are_not_taken_on_trust_because_the_flags_are_damaged(quick):
+    path = saved(quick / "bars.npz", **parts())
+    command("vae", "--dataset", path)
+    (folder_of(quick) / "flags.json").write_text("{")
+    with pytest.raises(UserError, match=r"flags\.json .*Delete it"):
+        command("vae", "--dataset", path, "--train", 0)
 
 
 def test_replicates_name_the_file_to_the_processes_they_start(quick, monkeypatch):

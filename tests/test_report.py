@@ -137,6 +137,12 @@ def test_a_damaged_results_json_is_named_in_one_sentence(here, text):
     assert "\n" not in str(error.value)
 
 
+def test_a_flag_that_the_report_does_not_hand_on_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        report_parser("").parse_args(["--without", "4"])
+    assert "unrecognized arguments: --without 4" in capsys.readouterr().err
+
+
 def test_a_number_that_is_none_is_refused(here):
     finish("vae", 0, nelbo(math.nan))
     with pytest.raises(UserError, match="nelbo is nan"):

@@ -104,6 +104,11 @@ def test_log_normal_broadcasts_a_prior_of_one_number_over_every_coordinate(dtype
     assert_close(ut.log_normal(x, m.to(dtype), v.to(dtype)), expected.to(dtype))
 
 
+def test_one_variance_without_a_dimension_counts_for_every_coordinate():
+    x, m, v = gaussian(4, 3, seed=1), gaussian(4, 3, seed=2), torch.tensor(0.7).double()
+    assert_close(ut.log_normal(x, m, v), ut.log_normal(x, m, v.expand(4, 3)))
+
+
 def test_log_normal_broadcasts_points_against_components():
     z, m, v = gaussian(5, 1, 3, seed=1), gaussian(1, 4, 3, seed=2), positive(1, 4, 3, seed=3)
     got = ut.log_normal(z, m, v)
@@ -411,6 +416,18 @@ def test_the_reference_of_kl_cat_broadcasts(shape):
     uniform = torch.full(shape, -math.log(5), dtype=torch.float64)
     entropy = Categorical(logits=log_q).entropy()
     assert_close(ut.kl_cat(log_q.exp(), log_q, uniform), math.log(5) - entropy)
+
+
+@both_dtypes
+def test_what_has_no_probability_has_no_gradient(dtype):
+    q = torch.tensor([[1.0, 0.0], [0.25, 0.75]], dtype=dtype, requires_grad=True)
+    log_q = q.detach().log().requires_grad_()
+    log_p = torch.full((2,), -math.log(2), dtype=dtype, requires_grad=True)
+    ut.kl_cat(q, log_q, log_p).sum().backward()
+    expected = (2 * q.detach()).log().nan_to_num(neginf=0)
+    assert_close(q.grad, expected)
+    assert_close(log_q.grad, q.detach())
+    assert_close(log_p.grad, -q.detach().sum(0))
 
 
 @both_dtypes

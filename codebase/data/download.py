@@ -26,7 +26,7 @@ def fetch(name: str, data_dir: Path, missing: list[str]) -> None:
     """
     from torchvision import datasets
 
-    raw = places.own(name, data_dir)
+    raw, new = places.own(name, data_dir), not data_dir.exists()
     original = getattr(datasets, places.TORCHVISION[name])
     tried = []
     print(f"Downloading {original.__name__} to {raw}")
@@ -52,7 +52,11 @@ def fetch(name: str, data_dir: Path, missing: list[str]) -> None:
                     tried.append(f"{mirror} ({reason or type(error).__name__})")
     except OSError as error:
         tried.append(f"{raw} cannot be written ({error.strerror})")
-    for folder in (raw, raw.parent):  # not left behind empty, as if there were something
+    for folder in (
+        raw,
+        raw.parent,
+        *([data_dir] if new else []),
+    ):  # not left behind empty, as if there were something
         with contextlib.suppress(OSError):
             folder.rmdir()
     raise UserError(

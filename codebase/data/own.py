@@ -160,7 +160,9 @@ def _arrays(path):
             found = {name: file[name] if name in wanted else None for name in file.files}
     except BROKEN as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
-            reason = "it holds Python objects, expected arrays of numbers"
+            # What else NumPy does not know it takes for a pickle.
+            reason = "it holds Python objects" if "Object" in str(error) else "it is none"
+            reason += ", expected arrays of numbers, as np.savez writes"
         else:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"{path} cannot be read as an .npz file: {reason}.") from error

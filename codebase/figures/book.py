@@ -69,7 +69,9 @@ def draw(study: Study, folder: Path, only: Sequence[str] = ()) -> int:
         UserError: a file cannot be written.
     """
     wanted = [name for name in applicable(study) if not only or name in only]
-    return _write({name: (name, study) for name in wanted}, folder, study.name)
+    n = study.training.get("iterations")
+    title = study.name if n is None else f"{study.name}, after {n:,} iterations"
+    return _write({name: (name, study) for name in wanted}, folder, title)
 
 
 def compare(studies: list[Study], folder: Path, only: Sequence[str] = ()) -> int:
@@ -182,6 +184,9 @@ def draw_runs(
     if unknown := [name for name in only if name not in known]:
         raise UserError(f"--only {' '.join(unknown)}: the figures are {', '.join(known)}.")
     opened = [open_study(run, data_dir) for run in runs]  # all, before the first is drawn
+    for study, folder in opened:
+        if (folder / "resume.pt").exists():  # what is finished has none
+            print(f"{study.name} is unfinished: drawn after {study.training['iterations']:,} steps")
     drawn = sum(draw(study, folder / "figures", only) for study, folder in opened)
     drawn += compare([study for study, _ in opened], out, only)
     if not drawn and not only:

@@ -69,6 +69,8 @@ def _reason(error, path):
         return f"it cannot be read ({error.strerror})"
     if kind := kind_of(path):
         return f"it is {kind}"
+    if isinstance(error, LookupError):  # whose words are a number in the file
+        return "it is damaged or no checkpoint"
     if isinstance(error, pickle.UnpicklingError):  # torch's own words fill a page
         if "nsupported" in str(error):
             what = re.search(r"GLOBAL ([\w.]+)", str(error))

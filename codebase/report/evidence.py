@@ -229,6 +229,12 @@ def add(run: Path, over: Path | None, results: Path) -> Path:
             )
         kept[OVER] = {"of": other["run"]} | differences(run, over)
     target = results / ADDED / f"{record['run']}.json"
+    if target.exists() and _key(before := records.read(target)) != _key(kept):
+        raise UserError(
+            f"{target} is of {before['training']['iterations']:,} iterations and its own flags, "
+            f"and {run} is another training ({record['training']['iterations']:,}). Delete it "
+            "first, if this one is to take its place."
+        )
     disk.make_folder(target.parent)
     records.write(target, kept)
     return target

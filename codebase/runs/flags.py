@@ -221,16 +221,31 @@ class Parser(argparse.ArgumentParser):
         if unknown != message:
             flags = [name for flag in self.flags for name in (f"--{flag.name}", *flag.aliases)]
             flags += self._option_string_actions  # those that are no `Flag`
-            message += "." + nearest(unknown.split()[0].split("=")[0], dict.fromkeys(flags))
+            word = unknown.split()[0].split("=")[0]
+            message += "." + (_whose(word) or nearest(word, dict.fromkeys(flags)))
         print(f"{self.prog}: error: {message}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def _whose(word):
+    """ " … is a flag of …", where models of the catalogue have such a flag; else ""."""
+    from codebase.catalogue import CATALOGUE
+
+    has = [
+        e.name for e in CATALOGUE.values() if word.removeprefix("--") in {f.name for f in e.flags}
+    ]
+    if not has or not word.startswith("--"):
+        return ""
+    some = ", ".join(has[:3]) + (", …" if len(has) > 3 else "")
+    return f" {word} is a flag of `python run.py NAME`, NAME being {some}."
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Adds every flag's default, but for those whose help says it in words."""
 
     def _get_help_string(self, action):
-        return action.help if action.default is None else super()._get_help_string(action)
+        said = action.default in (None, [])
+        return action.help if said else super()._get_help_string(action)
 
 
 def parser_of(
@@ -285,7 +300,7 @@ def report_parser(description: str | None) -> Parser:
             ),
         ]
     )
-    p.add(DATA, "data")
+    p.add((flag for flag in DATA if flag.name in ("dataset", "data_dir")), "data")
     return p
 
 

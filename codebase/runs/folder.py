@@ -51,6 +51,7 @@ class Folder:
         if self.args.overwrite:
             self._empty()
         if self.finished():
+            self._unlock()
             raise UserError(
                 f"The run {self.path} exists and is finished. --train 0 evaluates it again; "
                 f"{WAY_OUT}"
@@ -79,6 +80,8 @@ class Folder:
         """Raises a UserError if what lies in the folder is not this run, or may not go on."""
         if not self.args.train:
             data = self.settings.dataset
+            if (self.path / FLAGS).exists():
+                record.of_flags(self.path / FLAGS, "Delete it.")  # or its data go unchecked
             record.check_data(self.path, data, "--dataset" if data.path else "--data_dir")
             return
         recorded = self.path / FLAGS
@@ -123,6 +126,10 @@ class Folder:
     def tidy(self) -> None:
         """Removes what only an unfinished run needs, and releases the folder."""
         self.state_path.unlink(missing_ok=True)
+        self._unlock()
+
+    def _unlock(self):
+        """Releases the folder of a finished run, which has no locks."""
         self.release()
         for name in LOCKS:  # what is finished is refused without them
             with contextlib.suppress(OSError):  # another process is just finding that out

@@ -83,6 +83,11 @@ class SavedRun:
         return found  # other data, which the caller says
 
 
+def _with_whole_id(name):
+    """A run's name whose id has all four digits."""
+    return re.sub(r"run=(\d{1,3})(?!\d)", lambda m: f"run={int(m[1]):04d}", name)
+
+
 def open_run(run: str | Path, step: int | None = None) -> SavedRun:
     """Opens a run, at its last checkpoint unless a step is given.
 
@@ -183,5 +188,5 @@ def find_run(run: str | Path) -> Path:
     there = f"{checkpoints.ROOT} holds {', '.join(names)}" if names else "train one first"
     raise UserError(
         f"There is no run {run!r}, neither as a folder nor in checkpoints; {there}."
-        f"{nearest(str(run), names)}"
+        f"{nearest(_with_whole_id(str(run)), names)}"
     )

@@ -136,7 +136,8 @@ def _draw_figures(run: Run, model: CodingModel) -> None:
 
     others = datasets.others(run.dataset.name, run.args.data_dir, run.dataset.x_dim)
     able = cast(LatentVariableModel, model)  # or less; its traits say what can be drawn
-    study = book.Study(able, run.dataset, run.name, run.settings.seed, others)
+    training = {"iterations": run.args.iter_max}
+    study = book.Study(*(able, run.dataset, run.name, run.settings.seed, others), training=training)
     book.draw(study, run.folder.output / "figures")
 
 
