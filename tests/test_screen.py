@@ -115,7 +115,7 @@ def test_a_line_every_twentieth_or_half_a_minute(clock, capsys):
             moved.set_postfix({"loss": "1.0"})
     said = lines_of(capsys)
     assert 14 <= len(said) <= 16
-    assert "About 5.6 h for this run, at 5 a second." in said
+    assert "About 5.5 h for this run, at 5 a second." in said
 
 
 def test_ranks_say_who_they_are_and_how_many_runs_are_left(clock, capsys, monkeypatch):
@@ -123,11 +123,15 @@ def test_ranks_say_who_they_are_and_how_many_runs_are_left(clock, capsys, monkey
     monkeypatch.setenv("RANK", "1")
     with progress.bar("run=0003", more=4, total=1_000) as moved:
         clock[0] += 10
+        moved.update(100)  # of which most was spent in getting ready
+        moved.set_postfix({"loss": "101.2"})
+        assert not lines_of(capsys)
+        clock[0] += 10
         moved.update(500)
         moved.set_postfix({"loss": "101.2"})
     about, line = lines_of(capsys)
-    assert about == "rank 1, run=0003: About 2 min for this run and 4 more runs, at 50 a second."
-    assert line == "rank 1, run=0003: 500 of 1,000, 50it/s, 00:10 left, 4 more runs, loss 101.2"
+    assert about == "rank 1, run=0003: About 88 s for this run and 4 more runs, at 50 a second."
+    assert line == "rank 1, run=0003: 600 of 1,000, 30it/s, 00:13 left, 4 more runs, loss 101.2"
 
 
 class Terminal(io.StringIO):

@@ -66,6 +66,8 @@ def speed(rate: float) -> str:
 class Estimate:
     """Says once, after a short measurement, how long it all takes.
 
+    What came before the first time it is asked, a capture or a compilation, is not measured.
+
     Args:
         more: how many runs this process does after this one.
         total, initial: iterations in all, and before this start.
@@ -73,6 +75,7 @@ class Estimate:
 
     def __init__(self, more: int, total: int, initial: int) -> None:
         self.more, self.total, self.initial, self.said = more, total, initial, False
+        self.since: tuple[int, float] | None = None  # iteration and seconds, then
 
     def words(self, n: int, seconds: float) -> str:
         """A sentence; "" where it is too early to tell, has been said, or is not worth it.
@@ -81,9 +84,11 @@ class Estimate:
             n: the iteration.
             seconds: since this start.
         """
-        if self.said or seconds < MEASURED or n == self.initial:
+        if self.since is None and n > self.initial:
+            self.since = n, seconds
+        if self.said or self.since is None or seconds - self.since[1] < MEASURED:
             return ""
-        self.said, rate = True, (n - self.initial) / seconds
+        self.said, rate = True, (n - self.since[0]) / (seconds - self.since[1])
         left = (self.total - n + self.more * self.total) / rate
         if left < WORTH_SAYING:
             return ""
