@@ -361,6 +361,11 @@ RIGHT_BUT_UNUSUAL = [
         "@torch.jit.script\ndef log_normal(x, m, v):\n"
         "    each = torch.log(6.283185307179586 * v) + (x - m) ** 2 / v\n"
         "    return -0.5 * each.sum(-1)")),
+    Variant("sample_gaussian compiled by torch.compile", **util(
+        "@torch.compile(fullgraph=True)\n" + SAMPLE
+        + "return m + torch.sqrt(v) * torch.randn_like(m)")),
+    Variant("the VAE's bound compiled by torch.compile", "VAE",
+            "@torch.compile" + RIGHT["VAE"]),
     Variant("MixtureSameFamily", **util(
         MIXTURE + "b = len(z)\n"
         "    m, v = m.expand(b, *m.shape[1:]), v.expand(b, *v.shape[1:])\n"
