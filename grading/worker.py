@@ -226,7 +226,7 @@ def bound(info, arrays, work):
     if not first.requires_grad:
         return found[0] | {"constant": True}, found[1]
     model.zero_grad()
-    first.sum().backward()
+    first.mean().backward()  # of what is no scalar yet: as its slope is taken
     named = dict(model.named_parameters())
     gradients = {n: named[n].grad for n in info["gradient"] if named[n].grad is not None}
     return found[0], found[1] | {f"d.{name}": array(g) for name, g in gradients.items()}

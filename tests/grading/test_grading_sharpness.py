@@ -181,6 +181,16 @@ def test_a_sum_over_a_fixed_size_is_one_mistake(judged):
     assert causes(verdict)["VAE.minibatch"].values == {"size": 100}
 
 
+@pytest.mark.parametrize("terms", [("kl",), ("kl", "rec")])
+def test_a_missing_mean_is_one_mistake(judged, terms):
+    lines = {
+        "kl": {"self.z_prior_v).mean()": "self.z_prior_v)"},
+        "rec": {"logits).mean()": "logits)"},
+    }
+    variant = Variant("", **bound({k: v for term in terms for k, v in lines[term].items()}, "VAE"))
+    assert lost(judged(variant)) == {"VAE.scalars"}
+
+
 # What is said is true
 
 
