@@ -15,6 +15,7 @@ import random
 import sys
 import textwrap
 import traceback
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +26,9 @@ from grading.placeholders import REPLACED, Placeholder, Replaced
 
 MAX_REQUEST = 1 << 30
 MAX_TEXT = 500
+# What the starter code's gaps return, and what it assigns before them.
+RETURNED = {"z", "log_prob", "nelbo", "niwae", "kl", "kl_z", "kl_y", "rec"}
+ASSIGNED = {"prior", "x", "y", "y_logits", "y_logprob", "y_prob"}
 
 
 def serve(requests, replies, folder, guards):
@@ -123,7 +127,8 @@ def describe(error, package):
         return found
     text = linecache.getline(path, line).strip()[:MAX_TEXT]
     where = {"file": package.place(path), "line": line, "function": function}
-    return found | where | {"text": text}
+    gap = isinstance(error, NameError) and error.name in RETURNED and is_bare(path, line)
+    return found | where | {"text": text, "gap": gap}
 
 
 # Operations: (info, arrays, Work) → (info, arrays)
@@ -368,6 +373,20 @@ def is_gap(call):
         or (isinstance(node, ast.Return) and isinstance(node.value, ast.Constant | None))
         for node in body
     )
+
+
+def is_bare(path, line):
+    """Whether the starter's gap ends in this line: a `return` in a function that assigns nothing
+    but what it does in the starter code."""
+    inside = [
+        node
+        for node in ast.walk(parsed(Path(path).read_bytes(), path))
+        if isinstance(node, ast.FunctionDef) and node.lineno <= line <= node.end_lineno
+    ]
+    nodes = [*ast.walk(inside[-1])] if inside else []
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    returns = any(isinstance(n, ast.Return) and n.lineno <= line <= n.end_lineno for n in nodes)
+    return returns and names <= ASSIGNED
 
 
 def seed_all(seed):
