@@ -199,6 +199,10 @@ MESSAGES = {
         "expected the shape {expected}, got {got}",
         "se esperaba forma {expected}, se obtuvo {got}",
     ),
+    "types": (
+        "expected {expected}, as m and v are, got {got}",
+        "se esperaba {expected}, como m y v, se obtuvo {got}",
+    ),
     "not_scalar": (
         "{term} has the shape {shape}, not that of one number",
         "{term} tiene forma {shape}: no es un solo número",
@@ -438,6 +442,10 @@ MESSAGES = {
     "cause.reseeded": (
         "looks like the function sets a seed itself",
         "parece que la propia función fija una semilla",
+    ),
+    "cause.other_type": (
+        "looks like the noise is drawn in a type of its own; torch.randn_like takes that of v",
+        "parece que el ruido se genera con un tipo propio; torch.randn_like lo genera con el de v",
     ),
     "cause.detached": (
         "looks like some of it was cut from the graph (detach, no_grad, .data, .item(), "

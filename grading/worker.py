@@ -158,7 +158,8 @@ def function(info, arrays, work):
     """Call a function of utils.py, several times from one seed, and differentiate it if asked.
 
     info: name; repeat; seed; gradient. arrays: "0", "1", … the arguments; "cotangent".
-    Returns value (repeat, …) and, for gradient, "d0", "d1", …: Σ cotangent · value differentiated.
+    Returns value (repeat, …) and, for gradient, "d0", "d1", …: Σ cotangent · value differentiated;
+    and the types of argument and value.
     """
     call = getattr(work.module("utils"), info["name"], None)
     if call is None:
@@ -170,7 +171,10 @@ def function(info, arrays, work):
     seed_all(info["seed"])
     values = [call(*arguments) for _ in range(info["repeat"])]
     found = outputs_of([(value,) for value in values], call, work.package)
-    if not info["gradient"] or "error" in found[0]:
+    if "error" in found[0]:
+        return found
+    found[0]["types"] = [str(torch.as_tensor(t).dtype) for t in (arguments[0], values[-1])]
+    if not info["gradient"]:
         return found
     value = values[-1]
     if not value.requires_grad:

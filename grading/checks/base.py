@@ -126,6 +126,11 @@ class FunctionLab(Lab):
         """Its value on float32 arrays."""
         return self.draw(*arguments)[0]
 
+    def types(self, *arguments):
+        """The types that its arguments and its value have, as torch names them."""
+        given, got = self._ask(arguments, None, 1)[0]["types"]
+        return str(given), str(got)
+
     def gradients(self, cotangent, *arguments):
         """Its value, and Σ cotangent · value differentiated by each argument.
 

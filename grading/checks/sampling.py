@@ -51,12 +51,15 @@ class Samples(FunctionLab):
 
 
 def shape(lab):
-    """Any shape comes back as it went in."""
+    """Any shape comes back as it went in; so does the type, or no network would take it."""
     for wanted in ((3,), (4, 5), (1, 1), (2, 3, 4)):
         m = lab.rng.normal(size=wanted)
         got = lab.value(m, np.exp(m)).shape
         if got != wanted:
             return Finding(False, Note("shapes", expected=list(wanted), got=list(got)))
+    given, got = lab.types(m, np.exp(m))
+    if got != given:
+        return Finding(False, Note("types", expected=given, got=got), Note("cause.other_type"))
     return Finding(True)
 
 

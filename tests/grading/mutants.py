@@ -143,6 +143,8 @@ WRONG = [
     mistake("a seed inside", "1.1", "reseeded",
             **util(SAMPLE + "torch.manual_seed(0)\n"
                    "    return m + torch.sqrt(v) * torch.randn_like(m)")),
+    mistake("noise in float64", "1.1", "other_type",
+            **util(SAMPLE + "return m + v.sqrt() * torch.randn(m.shape, dtype=torch.float64)")),
     mistake("no gradient: torch.normal", "1.1",
             **util(SAMPLE + "return torch.normal(m, v.sqrt())", base="ours")),
     mistake("no gradient: .sample()", "1.1",
