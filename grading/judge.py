@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def judge(submission, launcher, limits, seed, only=None):
     )
     bench = Bench(submission, launcher, limits)
     wrong, hopeless = {}, set()  # targets that lost points; those that hung or killed the process
-    paid = set()  # functions of the starter's that are wrong and have cost a model points
+    paid = set()  # functions that lost no points of their own and have cost a model some
     try:
         blocked, spoilers = _broken(bench)
         for number, group in enumerate(GROUPS):
@@ -108,15 +108,16 @@ def judge(submission, launcher, limits, seed, only=None):
             best, used, hung = _best(group, bench, attempts, [seed, number], blocked)
             if hung:
                 hopeless.add(group.target)
-            verdict.results += best
             if used:
                 verdict.standins[group.target] = used
             if any(not r.finding.passed for r in best if r.check.points or group.item is None):
                 wrong[group.target] = [r for r in best if not r.finding.passed]
                 if group.target in FILES and not hung:
-                    suspects = {_given(r) for r in wrong.get("given", ())} - paid - {*used}
-                    again = group, bench, best, used, [seed, number], blocked
-                    paid |= {name for name in sorted(suspects) if _cured(*again, name)}
+                    suspects = _suspects(group, wrong, paid, used)
+                    again = group, bench, used, [seed, number], blocked
+                    best, guilty = _convicted(best, suspects, *again)
+                    paid |= guilty
+            verdict.results += best
         verdict.results.sort(key=lambda result: result.item or "")
         verdict.guards, verdict.gpu = bench.own.guards, bench.gpu
     finally:
@@ -149,11 +150,42 @@ def _given(result):
     return result.check.name.partition(".")[2]
 
 
-def _cured(group, bench, best, used, seed, blocked, name):
-    """Whether a group earns more once this function is stood in for: it has cost points here."""
-    with bench.session((*used, name)) as session:
-        results, _ = _run(group, session, np.random.default_rng(seed), blocked)
-    return _points(results) > _points(best)
+def _suspects(group, wrong, paid, used):
+    """Functions that a group may have lost points for, and that have lost none so far: the
+    starter's that are wrong, and what it needs that seemed right."""
+    if "utils.py" in used:
+        return []
+    needed = [name for name in group.needs if name not in (*wrong, *FILES)]
+    changed = [_given(r) for r in wrong.get("given", ())]
+    return [name for name in (*needed, *changed) if name not in (*paid, *used)]
+
+
+def _convicted(best, suspects, group, bench, used, seed, blocked):
+    """Whom a group has lost points for.
+
+    Returns:
+        Its results, where each check that passes once one of these functions is stood in for names
+        that function as the cause; and the functions that are named.
+    """
+
+    def cured(names):
+        with bench.session((*used, *names)) as session:
+            results, _ = _run(group, session, np.random.default_rng(seed), blocked)
+        return results if _points(results) > _points(best) else []
+
+    guilty = {}
+    # One by one only where all of them together make a difference: most mistakes are the model's.
+    for name in suspects if suspects and cured(suspects) else ():
+        for i, result in enumerate(cured([name])):
+            if result.earned > best[i].earned:
+                guilty.setdefault(i, name)
+    named = [
+        replace(r, finding=replace(r.finding, cause=Note("cause.function", name=guilty[i])))
+        if i in guilty
+        else r
+        for i, r in enumerate(best)
+    ]
+    return named, set(guilty.values())
 
 
 class Bench:

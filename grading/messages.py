@@ -317,6 +317,10 @@ MESSAGES = {
         "Escrito para una GPU; evaluado en la CPU, como si esta lo fuera.",
     ),
     # Likely causes: values
+    "cause.function": (
+        "`{name}` in utils.py; with this project's in its place this is right",
+        "`{name}` de utils.py; con la de este proyecto en su lugar, esto es correcto",
+    ),
     "cause.nan": ("the value is not a number (NaN)", "el valor no es un número (NaN)"),
     "cause.inf": (
         "something overflows or underflows: the value is infinite",

@@ -3,6 +3,8 @@
 import pytest
 from mutants import RIGHT_BUT_UNUSUAL, WRONG
 
+from grading.messages import Note
+
 EVERY = WRONG + RIGHT_BUT_UNUSUAL
 
 
@@ -134,3 +136,15 @@ def test_a_changed_given_function_is_charged_once(grade, solutions):
     verdict = grade(files)
     assert items_lost(verdict) == {"1.2"}
     assert any(r.check.name == "given.kl_normal" for r in verdict.results if not r.finding.passed)
+    assert causes(verdict) == {"cause.function"}
+
+
+def test_a_function_that_seemed_right_is_named_where_it_costs_points(grade, solutions):
+    """1e-8 is nothing to the variances of 1.1, and as much as the smallest ones of a model."""
+    body = "return m + torch.sqrt(v + 1e-8) * torch.randn_like(m)"
+    code = f"\n\ndef sample_gaussian(m, v):\n    {body}\n"
+    files = solutions["classic"] | {"utils.py": solutions["classic"]["utils.py"] + code}
+    verdict = grade(files, only=("sample_gaussian", "GMVAE"))
+    (lost,) = (r for r in verdict.results if r.check.points and not r.finding.passed)
+    assert lost.check.name == "GMVAE.kl"
+    assert lost.finding.cause == Note("cause.function", name="sample_gaussian")
