@@ -291,10 +291,17 @@ WRONG = [
         {"kl_y = ut": "kl_y = -ut"}, "SSVAE")),
     mistake("kl_y against 1/10", "3.2", "p_not_log", **bound(
         {"-np.log(10)": "0.1"}, "SSVAE")),
-    mistake("a label sampled", "3.2", **bound(
+    mistake("weights of a sampled label", "3.2", "sampled_label", **bound(
         {"weights = q.T.reshape(-1)":
          "weights = F.one_hot(torch.multinomial(q, 1)[:, 0], 10).float().T.reshape(-1)"},
         "SSVAE")),
+    *(mistake(name, "3.2", "sampled_label", **bound(
+        {"    y = torch.eye(10).repeat_interleave(n, dim=0)\n    x = ut.duplicate(x, 10)\n":
+         f"    y = {label}\n", "    weights = q.T.reshape(-1)\n": "",
+         "(weights * kl_z).sum() / n": "kl_z.mean()", "(weights * rec).sum() / n": "rec.mean()"},
+        "SSVAE")) for name, label in {
+            "a label from torch.multinomial": "F.one_hot(q.multinomial(1)[:, 0], 10).float()",
+            "a label straight through Gumbel": "F.gumbel_softmax(log_q, hard=True)"}.items()),
     mistake("the most probable label", "3.2", "best_label", **bound(
         {"weights = q.T.reshape(-1)":
          "weights = F.one_hot(q.argmax(1), 10).float().T.reshape(-1)"}, "SSVAE")),

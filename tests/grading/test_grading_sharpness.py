@@ -253,6 +253,25 @@ def test_soft_labels_are_told_with_any_seed(judged, seed):
     assert keys == {"cause.soft_labels"}
 
 
+LABELS_DRAWN = [v for v in WRONG if v.cause == "cause.sampled_label"]
+
+
+@pytest.mark.few(3)
+@each(LABELS_DRAWN)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_sampled_label_is_one_mistake_with_any_seed(judged, variant, seed):
+    """Though its noise would hide a wrong mean, and many a wrong mean would pass for it."""
+    verdict = judged(variant, seed)
+    assert lost(verdict) == {"SSVAE.expectation"}
+    assert [c.key for c in causes(verdict).values()] == ["cause.sampled_label"]
+
+
+def test_noise_of_another_size_is_not_taken_for_a_sampled_label(judged):
+    wrong = {"z = ut.sample_gaussian(m, v)": "z = m + torch.randn_like(m)"}
+    found = causes(judged(Variant("", **bound(wrong, "SSVAE"))))
+    assert {cause.key for cause in found.values()} == {"cause.unit_noise"}
+
+
 def seen(verdict):
     return {r.finding.seen.key for r in verdict.results if r.finding.seen}
 
