@@ -244,6 +244,10 @@ MESSAGES = {
         "two calls in a row use the same noise",
         "dos llamadas seguidas usan el mismo ruido",
     ),
+    "same_noise": (
+        "every call uses the same noise",
+        "todas las llamadas usan el mismo ruido",
+    ),
     "dependent": (
         "the noise of different elements is not independent",
         "el ruido de distintos elementos no es independiente",
@@ -444,7 +448,7 @@ MESSAGES = {
         "las dimensiones de un elemento comparten una misma muestra de ruido",
     ),
     "cause.reseeded": (
-        "looks like the function sets a seed itself",
+        "looks like a seed is set in the function itself",
         "parece que la propia función fija una semilla",
     ),
     "cause.other_type": (

@@ -73,7 +73,7 @@ class SsvaeLab(BoundLab):
         got = np.abs(self.answers("sharp", self.lone, 16)["rec"])
         first, second = self.drawn("sharp", self.lone)[1].mean(axis=0)
         pairs = np.add.outer(first, second).ravel() / 2
-        near = (np.abs(got[:, None] / s - pairs).min(axis=1) for s in terms.sizes(self, self.lone))
+        near = (np.abs(got[:, None] / s - pairs).min(axis=1) for s in bounds.sizes(self, self.lone))
         return any(np.all(distance <= self.slack()) for distance in near)
 
     def varies(self):
@@ -213,7 +213,7 @@ def expectation(lab):
         alone = lab.label_drawn() or rec(lab).passed
         cause = Note("cause.sampled_label") if alone else rec(lab).cause
         return Finding(False, Note("spread", spread=f"{got.std():.3g}"), cause)
-    if any(abs(got.mean() / scale - want.mean) <= slack for scale in terms.sizes(lab, n)):
+    if any(abs(got.mean() / scale - want.mean) <= slack for scale in bounds.sizes(lab, n)):
         return Finding(True)
     # Where the mean is wrong for another reason, that has been charged.
     right = rec(lab).passed

@@ -4,7 +4,7 @@ import numpy as np
 
 from grading import oracles
 from grading.checks.base import Finding, numbers
-from grading.checks.bounds import ASSUMED, FLOAT, PIXELS, RISING
+from grading.checks.bounds import FLOAT, PIXELS, RISING, sizes
 from grading.failures import Failure
 from grading.messages import Note
 from grading.significance import limit, spread_limit
@@ -21,12 +21,14 @@ def term_check(lab, term, wrong, either=False, scenes=("noisy", "wide")):
         scenes: that it is judged in, besides the sharp one.
     """
     lab.assumed()
-    sampled = {}
+    sampled, fixed = {}, lab.reseeded()
+    count = 1 if fixed else None  # all calls are one
     for scene in scenes:
         got, want = lab.answers(scene, lab.images, lab.calls)[term], _wanted(lab, scene, term)
         mean, spread = got.mean(), got.std(ddof=1)
         sampled[scene] = spread > FLOAT * max(abs(mean), 1)
-        slack = _slack(lab, want, len(got), spread if sampled[scene] else None, term)
+        noise = spread if sampled[scene] or fixed else None
+        slack = _slack(lab, want, count or len(got), noise, term)
         if not _agree(lab, mean, want, slack, lab.images):
             if not np.isfinite(mean):
                 cause = "cause.nan" if np.isnan(mean) else "cause.inf"
@@ -35,13 +37,15 @@ def term_check(lab, term, wrong, either=False, scenes=("noisy", "wide")):
             return Finding(False, numbers(want.mean, mean, slack), Note(cause) if cause else None)
     # With sharp posteriors z is all but known, and so is every term that comes from it.
     got, want = lab.answers("sharp", *lab.sharp)[term], _wanted(lab, "sharp", term)
-    slack = _slack(lab, want, len(got), 0.0 if any(sampled.values()) else None, term)
+    noise = 0.0 if any(sampled.values()) or fixed else None
+    slack = _slack(lab, want, count or len(got), noise, term)
     if not _agree(lab, got.mean(), want, slack, lab.sharp[0]):
         cause = _explanation(lab, term, wrong)
         seen = Note("sharp", then=numbers(want.mean, got.mean(), slack))
         return Finding(False, seen, Note(cause) if cause else None)
     found = "one_sample" if sampled["noisy"] else "closed_form"
-    told = either and not lab.label_drawn()  # where that alone makes it vary
+    # Where a label is drawn, that alone makes it vary; with a seed inside nothing does.
+    told = either and not lab.label_drawn() and not fixed
     return Finding(True, remarks=(Note(found, term=term),) if told else ())
 
 
@@ -86,22 +90,14 @@ def _slack(lab, want, calls, spread, term):
     return limit() * np.hypot(error, want.error) + FLOAT * max(abs(want.mean), 1)
 
 
-def sizes(lab, images):
-    """What a mean over the images is multiplied by, where it is a sum over the minibatch.
-
-    Or a sum divided by a size of the code's own: that is a mistake of its own, with a check of its
-    own, and not one of every term.
-    """
-    rows = images * lab.copies
-    return 1, rows, *(rows / size for size in ASSUMED)
-
-
 def _agree(lab, mean, want, slack, images):
     return any(abs(mean / scale - want.mean) <= slack for scale in sizes(lab, images))
 
 
 def rec_check(lab, wrong):
     """The reconstruction: its mean in every scene, and the way z varies."""
+    if lab.reseeded():
+        return Finding(False, Note("same_noise"), Note("cause.reseeded"))
     finding = term_check(lab, "rec", wrong)
     if not finding.passed:
         return finding

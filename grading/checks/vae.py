@@ -57,7 +57,7 @@ def stability(lab):
     got = lab.answers("extreme", lab.images, 1)["rec"][0]
     want = lab.expected("extreme", lab.images)["rec"].mean
     # The sign, the kind of mean and the z that it is taken at are judged elsewhere.
-    sizes = (want / bounds.PIXELS, *(want * scale for scale in terms.sizes(lab, lab.images)))
+    sizes = (want / bounds.PIXELS, *(want * scale for scale in bounds.sizes(lab, lab.images)))
     if any(abs(abs(got) - size) <= 0.1 * size for size in sizes):
         return Finding(True)
     elsewhere = rec(lab)

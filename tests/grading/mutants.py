@@ -168,6 +168,9 @@ WRONG = [
         {"self.z_prior_v).mean()": "self.z_prior_v).mean() / self.z_dim"}, "VAE")),
     mistake("no sampling", "1.2", "no_sampling", **bound(
         {"z = ut.sample_gaussian(m, v)": "z = m"}, "VAE")),
+    *(mistake(f"a seed inside the {model}'s bound", item, "reseeded", **bound(
+        {"    z = ut": "    torch.manual_seed(0)\n    z = ut"}, model)) for model, item in
+      (("VAE", "1.2"), ("GMVAE", "2.1"), ("SSVAE", "3.2"))),
     mistake("z from the prior", "1.2", "prior_sample", **bound(
         {"z = ut.sample_gaussian(m, v)": "z = torch.randn_like(m)"}, "VAE")),
     mistake("the ELBO, not its negative", "1.2", "elbo_sign", **bound(

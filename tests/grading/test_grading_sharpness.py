@@ -266,6 +266,15 @@ def test_a_sampled_label_is_one_mistake_with_any_seed(judged, variant, seed):
     assert [c.key for c in causes(verdict).values()] == ["cause.sampled_label"]
 
 
+@pytest.mark.few(3)
+@each([v for v in WRONG if v.cause == "cause.reseeded" and v.where != "utils"])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_seed_in_a_bound_is_one_mistake_with_any_seed(judged, variant, seed):
+    verdict = judged(variant, seed)
+    assert lost(verdict) == {f"{variant.where}.rec"}
+    assert [c.key for k, c in causes(verdict).items() if "iwae" not in k] == ["cause.reseeded"]
+
+
 def test_noise_of_another_size_is_not_taken_for_a_sampled_label(judged):
     wrong = {"z = ut.sample_gaussian(m, v)": "z = m + torch.randn_like(m)"}
     found = causes(judged(Variant("", **bound(wrong, "SSVAE"))))
