@@ -23,7 +23,7 @@ def grade_all(args):
         args: what grade.py parsed.
     Returns:
         The exit status: 0 if all could be judged, 1 if some could not, 2 if nothing is there to
-        judge or train with, 130 if stopped.
+        judge or train with or the results could not be written, 130 if stopped.
     """
     found, refused = _found(args.paths)
     if len(refused) == len(args.paths):
@@ -36,15 +36,20 @@ def grade_all(args):
     seed = secrets.randbelow(1 << 32) if args.seed is None else args.seed
     launcher = sandbox.launcher()
     try:
+        report.try_out(args.out)
         dataset = training.dataset(args) if args.train else None  # missed before, not after
         outcomes = judged(found, launcher, seed, args)
-        report.write(args.out, outcomes, args.lang)  # before anything can be wrong with the screen
-        _show(outcomes, args)
+        try:
+            report.write(args.out, outcomes, args.lang)  # before the screen, of which it needs none
+        finally:
+            _show(outcomes, args)
         if args.train:
             trained = training.judged(found, outcomes, dataset, launcher, args)
-            report.write(args.out, outcomes, args.lang, trained)
-            for name, lines in trained.items():
-                print("\n".join([name, *lines, ""]))
+            try:
+                report.write(args.out, outcomes, args.lang, trained)
+            finally:
+                for name, lines in trained.items():
+                    print("\n".join([name, *lines, ""]))
     except Refused as refusal:
         print(refusal.note.say(args.lang), file=sys.stderr)
         return 2

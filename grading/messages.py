@@ -99,6 +99,11 @@ MESSAGES = {
         "--train: this project's own code could not be trained to compare with: {message}",
         "--train: no se pudo entrenar el código de este proyecto para comparar: {message}",
     ),
+    "refused.unwritten": (
+        "{folder} cannot be written to (system error {code}); give another folder by --out.",
+        "no se puede escribir en {folder} (error {code} del sistema); indique otra carpeta con "
+        "--out.",
+    ),
     "refused.no_data": ("--train: {message}", "--train: {message}"),
     "grader_failed": (
         "the grader itself failed on {path} ({where}: {message})",

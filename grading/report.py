@@ -1,12 +1,15 @@
 """What the grader hands out: a table on screen, grades.csv, one Markdown file per submission."""
 
 import csv
+import errno
 import itertools
+import tempfile
 from pathlib import Path
 
 from grading.judge import HUMAN, POINTS, TRAINED
 from grading.lockdown import GUARDS
 from grading.messages import Note
+from grading.tree import Refused
 
 TOTAL = sum(POINTS.values())
 
@@ -184,14 +187,46 @@ def isolation(outcomes, language):
         yield said if len(held) == 1 else f"{', '.join(names)}: {said}"
 
 
+def try_out(folder):
+    """See that `write` will be able to; a folder made for that is not left behind empty.
+
+    Raises:
+        Refused: it will not.
+    """
+    folder = Path(folder)
+    try:
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        if made:
+            folder.rmdir()
+    except OSError as error:
+        raise unwritten(folder, error) from error
+
+
+def unwritten(folder, error):
+    """The Refused that an OSError while writing there stands for."""
+    return Refused("unwritten", folder=folder, code=errno.errorcode.get(error.errno, error.errno))
+
+
 def write(folder, outcomes, language, trained=None):
     """grades.csv and a Markdown file per submission.
+
+    Raises:
+        Refused: the folder takes no files.
 
     Args:
         outcomes: as for `table`.
         trained: {name: lines about a training}.
     """
-    folder = Path(folder)
+    try:
+        _write(Path(folder), outcomes, language, trained or {})
+    except OSError as error:
+        raise unwritten(folder, error) from error
+
+
+def _write(folder, outcomes, language, trained):
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "grades.csv", "w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -210,7 +245,7 @@ def write(folder, outcomes, language, trained=None):
             text = f"# {_say('report.title', language, name=_plain(name))}\n\n"
             text += _say("report.refused", language, why=_plain(verdict.say(language))) + "\n"
         else:
-            text = feedback(verdict, language, (trained or {}).get(name, ()))
+            text = feedback(verdict, language, trained.get(name, ()))
         (folder / f"{file_name(name, fold=False)}.md").write_text(text, encoding="utf-8")
 
 

@@ -177,6 +177,35 @@ def test_nothing_to_grade_is_one_sentence_and_status_2(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nowhere_to_write_is_one_sentence_before_anything_is_judged(tmp_path, language):
+    (tmp_path / "utils.py").write_text("")
+    done = command(tmp_path, "--out", tmp_path / "utils.py" / "x", "--lang", language, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "ENOTDIR" in line
+    assert "--out" in line
+
+
+def test_what_cannot_be_written_is_on_the_screen_all_the_same(tmp_path):
+    (tmp_path / "utils.py").write_text("")
+    (tmp_path / "grades" / "grades.csv").mkdir(parents=True)
+    done = command(tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "0/61" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("grades cannot be written to")
+    assert "Traceback" not in done.stderr
+
+
+def test_trying_where_to_write_leaves_nothing_behind(tmp_path):
+    report.try_out(tmp_path / "grades")
+    assert not (tmp_path / "grades").exists()
+    (tmp_path / "mine").mkdir()
+    report.try_out(tmp_path / "mine")
+    assert not [*(tmp_path / "mine").iterdir()]
+
+
 def test_the_command_from_a_folder_of_zips(tmp_path, solutions):
     """One right submission, one broken zip: the second does not stop the first."""
     zips = tmp_path / "submissions"
