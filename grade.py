@@ -21,12 +21,28 @@ def main():
         metavar="PATH",
         help="a zip, a folder that holds a submission, or a folder of such zips and folders",
     )
-    p.add_argument("--lang", choices=("en", "es"), default="en", help="language of the feedback")
-    p.add_argument("--out", default="grades", help="folder for grades.csv and the feedback files")
-    p.add_argument("--seed", type=natural, help="of the inputs; drawn anew if not given")
-    p.add_argument("--jobs", type=counted, help="submissions at a time; one per CPU core")
-    p.add_argument("--seconds", type=amount, default=20.0, help="wall-clock limit per check")
-    p.add_argument("--memory", type=amount, default=4.0, help="memory limit, in GiB")
+    p.add_argument(
+        "--lang",
+        choices=("en", "es"),
+        default="en",
+        help="language of the feedback (default: %(default)s)",
+    )
+    p.add_argument(
+        "--out",
+        default="grades",
+        help="folder for grades.csv and the feedback files (default: %(default)s)",
+    )
+    p.add_argument("--seed", type=natural, help="of the inputs (default: drawn anew)")
+    p.add_argument("--jobs", type=counted, help="submissions at a time (default: one per CPU core)")
+    p.add_argument(
+        "--seconds",
+        type=amount,
+        default=20.0,
+        help="wall-clock limit per check (default: %(default)g)",
+    )
+    p.add_argument(
+        "--memory", type=amount, default=4.0, help="memory limit, in GiB (default: %(default)g)"
+    )
     p.add_argument(
         "--train",
         choices=("short", "full"),

@@ -159,6 +159,12 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path):
     assert found.stdout.splitlines()[-1] == "set()"
 
 
+def test_help_tells_the_defaults(tmp_path):
+    text = " ".join(command("--help", cwd=tmp_path).stdout.split())
+    for default in ("en", "grades", "drawn anew", "one per CPU core", "20", "4"):
+        assert f"(default: {default})" in text
+
+
 @pytest.mark.parametrize("flag", ["--seed", "--jobs", "--seconds", "--memory"])
 @pytest.mark.parametrize("value", ["x", "-1", "nan", "inf", "1e999", ""])
 def test_a_flag_out_of_range_is_one_clear_line(flag, value, capsys, monkeypatch):
