@@ -28,7 +28,8 @@ def of_error(error):
     """The Failure that a worker's description of an exception stands for."""
     kind, message = _text(error, "type"), _text(error, "message")
     text = _text(error, "text")
-    place = f"{_text(error, 'file')}:{_text(error, 'line')}" if "file" in error else "?"
+    somewhere = "file" in error
+    place = f"{_text(error, 'file')}:{_text(error, 'line')}" if somewhere else "?"
     # Raised by the line itself: torch has such errors too.
     gap = kind == "NotImplementedError" and bool(RAISE.search(text))
     gap |= kind in ("NameError", "returned") and bool(error.get("gap"))
@@ -46,14 +47,21 @@ def of_error(error):
         return Failure(Note("not_text", place=place.rpartition(":")[0]))
     if "python" in error:  # of any other that does not parse
         python = _text(error, "python")
-        return Failure(Note("no_syntax", message=message, place=place, line=text, python=python))
+        return Failure(_with_line("no_syntax", text, message=message, place=place, python=python))
     if kind == "SystemExit":
         return Failure(Note("called_exit", place=place))
     if kind == "MemoryError" or "allocate memory" in message:
         return Failure(Note("out_of_memory", place=place))
     if kind in ("ModuleNotFoundError", "ImportError") and "file" in error:
         return Failure(Note("import_failed", place=place, message=message))
-    return Failure(Note("raised", kind=kind, message=message, place=place, line=text))
+    if not somewhere:  # within a library, such as by what it was asked to look up
+        return Failure(Note("raised_somewhere", kind=kind, message=message))
+    return Failure(_with_line("raised", text, kind=kind, message=message, place=place))
+
+
+def _with_line(key, text, **values):
+    """A note that quotes a line, or one that does not where that is empty: at a file's end, say."""
+    return Note(key, line=text, **values) if text else Note(f"{key}_there", **values)
 
 
 def _text(error, name):

@@ -236,9 +236,7 @@ def _broken(bench):
         the models, as in the starter code.
     """
     submission, models = bench.submission, tuple(FILES.values())
-    blocked = {
-        path: Failure(Note("file_missing", path=f"codebase/{path}")) for path in submission.missing
-    }
+    blocked = {path: Failure(_absent(submission, path)) for path in submission.missing}
     with contextlib.suppress(Failure):  # else every file's own questions will tell
         found = bench.own.ask("check")[0].get("broken", {})
         blocked |= {
@@ -256,6 +254,15 @@ def _broken(bench):
             if not bench.import_failure(names):
                 return blocked, names
     return blocked | ({"utils.py": failure} if failure else {}), ()
+
+
+def _absent(submission, path):
+    """A graded file was not handed in; or in a name of other letters, such as Utils.py."""
+    alike = [file for file in submission.files if file.casefold() == path.casefold()]
+    if alike:
+        found = submission.place(alike[0])
+        return Note("file_misnamed", path=f"codebase/{path}", found=found)
+    return Note("file_missing", path=f"codebase/{path}")
 
 
 def _attempts(group, wrong, hopeless, blocked, spoilers, paid):

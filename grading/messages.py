@@ -113,6 +113,10 @@ MESSAGES = {
     "not_implemented": ("not implemented yet ({place})", "todavía no está implementado ({place})"),
     "missing": ("`{name}` is not defined", "`{name}` no está definido"),
     "file_missing": ("{path} was not handed in", "no se entregó {path}"),
+    "file_misnamed": (
+        "{path} was not handed in; {found} lies there, and capital letters count in its name",
+        "no se entregó {path}; está {found}, y en su nombre cuentan las mayúsculas",
+    ),
     "returned": (
         "returned something of type {kind} where tensors were expected",
         "devolvió algo de tipo {kind} donde se esperaban tensores",
@@ -145,10 +149,19 @@ MESSAGES = {
         "raised {kind} at {place}: {message} — line: {line}",
         "lanzó {kind} en {place}: {message} — línea: {line}",
     ),
+    "raised_there": (
+        "raised {kind} at {place}: {message}",
+        "lanzó {kind} en {place}: {message}",
+    ),
+    "raised_somewhere": ("raised {kind}: {message}", "lanzó {kind}: {message}"),
     "no_syntax": (
         "is no Python {python}, which the grader runs, at {place}: {message} — line: {line}",
         "no es Python {python}, que es el que usa el calificador, en {place}: {message} — línea: "
         "{line}",
+    ),
+    "no_syntax_there": (
+        "is no Python {python}, which the grader runs, at {place}: {message}",
+        "no es Python {python}, que es el que usa el calificador, en {place}: {message}",
     ),
     "no_network": (
         "the model has no attribute {name}: its networks are looked for as enc, dec and cls, as in"
@@ -187,6 +200,10 @@ MESSAGES = {
     "no_z_pre": (
         "the model has no parameter z_pre of shape (1, 2k, z_dim)",
         "el modelo no tiene un parámetro z_pre de forma (1, 2k, z_dim)",
+    ),
+    "output": (
+        "should return {names}; {got} value came",
+        "debería devolver {names}; devolvió {got} valor",
     ),
     "outputs": (
         "should return {names}; {got} values came",

@@ -112,7 +112,10 @@ def describe(error, package):
 
     That is the last one in a graded file, though a helper further down may have raised it.
     """
-    message = str(error).replace(f"{package.own}/", "")
+    # Where a syntax error is, is told by its place.
+    message = str(error.msg if isinstance(error, SyntaxError) else error).replace(
+        f"{package.own}/", ""
+    )
     found = {"type": type(error).__name__, "message": message[:MAX_TEXT]}
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f for f in frames if package.place(f.filename)]
@@ -227,7 +230,7 @@ def bound(info, arrays, work):
     Placeholder.strict = True
     seed_all(info["seed"])
     with torch.set_grad_enabled(bool(info["gradient"])):
-        rows = [call(x, *info["extra"]) for _ in range(info["repeat"])]
+        rows = [several(call(x, *info["extra"])) for _ in range(info["repeat"])]
     found = outputs_of(rows, call, work.package)
     if not info["gradient"] or "error" in found[0]:
         return found
@@ -333,13 +336,16 @@ def array(t):
     return a.numpy() if a.dtype in (torch.float32, torch.float64) else a.double().numpy()
 
 
+def several(value):
+    """What a bound returned as a row of values, be it only one."""
+    return value if isinstance(value, (tuple, list)) else (value,)
+
+
 def outputs_of(rows, call, package):
     """Rows of outputs of a call, each output stacked over the rows under its index.
 
     What is neither a tensor nor a number is reported instead of sent.
     """
-    if not all(isinstance(row, (tuple, list)) for row in rows):
-        return returned(rows[0], call, package), {}
     for value in (value for row in rows for value in row):
         if not isinstance(value, (torch.Tensor, float, int)):
             return returned(value, call, package), {}

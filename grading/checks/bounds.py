@@ -89,7 +89,7 @@ class BoundLab(Lab):
         try:
             self._bound(self.weights("noisy"), self.x(self.images), 1)
         except Failure as failure:
-            if failure.note.key != "raised":
+            if not failure.note.key.startswith("raised"):
                 return None
         else:
             return None
@@ -265,7 +265,8 @@ class BoundLab(Lab):
         )
         outputs = {k: a for k, a in found.items() if not k.startswith("d.")}
         if set(outputs) != {str(i) for i in range(len(self.terms))}:
-            raise Failure(Note("outputs", names=", ".join(self.terms), got=len(outputs)))
+            key = "output" if len(outputs) == 1 else "outputs"
+            raise Failure(Note(key, names=", ".join(self.terms), got=len(outputs)))
         if any(len(a) != calls for a in outputs.values()):
             raise Failure(Note("talked_nonsense"))
         named = {t: outputs[str(i)].astype(np.float64) for i, t in enumerate(self.terms)}

@@ -1,5 +1,7 @@
 """How sharply wrong draws, wrong IWAE bounds, placeholders and one fixed size are told apart."""
 
+import re
+
 import numpy as np
 import pytest
 from mutants import (
@@ -314,6 +316,35 @@ def test_a_gap_is_told_from_a_mistake(judged, where, code, key):
     only = ("log_normal",) if where == "utils" else (where,)
     verdict = judged(Variant("", where, code), only=only)
     assert seen(verdict) - {"iwae_absent"} == {key}
+
+
+@pytest.mark.parametrize(("path", "old", "new", "said"), [
+    ("models/vae.py", "return nelbo, kl, rec", "return nelbo",
+     "should return nelbo, kl, rec; 1 value came"),
+    ("models/vae.py", "class VAE", "class Vae",
+     "raised AttributeError: module 'codebase.models.vae' has no attribute 'VAE'"),
+    ("models/vae.py", "nelbo = kl + rec", "nelbo = = kl",
+     "is no Python 3.x, which the grader runs, at codebase/models/vae.py:N: invalid syntax"
+     " — line: nelbo = = kl"),
+    ("models/vae.py", "        return ut.sample_gaussian(m, v)\n", "        if True:\n\n",
+     "is no Python 3.x, which the grader runs, at codebase/models/vae.py:N:"
+     " expected an indented block after 'if' statement on line 48"),
+])  # fmt: skip
+def test_a_failure_is_one_plain_sentence(grade, solutions, path, old, new, said):
+    files = dict(solutions["classic"])
+    assert old in files[path]
+    files[path] = files[path].replace(old, new)
+    results = [r for r in grade(files, only=("VAE",)).results if r.check.points]
+    (found,) = {r.finding.seen.say("en") for r in results}
+    assert re.sub(r"\.py:\d+", ".py:N", re.sub(r"Python 3\.\d+", "Python 3.x", found)) == said
+
+
+def test_a_file_in_another_case_is_told_so(grade, solutions):
+    files = dict(solutions["classic"])
+    files["Utils.py"] = files.pop("utils.py")
+    verdict = grade(files, only=("log_normal",))
+    for text in (r.finding.seen.say("en") for r in verdict.results):
+        assert text.startswith("codebase/utils.py was not handed in; codebase/Utils.py lies there")
 
 
 def test_nothing_is_said_to_be_expected_and_come_alike(judged):
