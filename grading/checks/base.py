@@ -135,9 +135,13 @@ class FunctionLab(Lab):
         """Its value, and Σ cotangent · value differentiated by each argument.
 
         Raises:
-            Failure: the value does not depend on an argument, as far as autograd knows.
+            Failure: the value does not depend on an argument, as far as autograd knows, or has
+                another size.
         """
         info, value, found = self._ask(arguments, cotangent, 1)
+        if value[0].size != cotangent.size:
+            shapes = {"expected": list(cotangent.shape), "got": list(value[0].shape)}
+            raise Failure(Note("shapes", **shapes))
         if info.get("constant"):
             raise Failure(Note("no_gradient", name=self.name))
         for i, argument in enumerate(arguments):
@@ -214,18 +218,26 @@ def numbers(expected, got, tolerance=None):
     )
 
 
-def recognised(answers, candidates):
-    """The note of the first wrong formula that gives what came, in every case.
+def fitting(answers, candidates):
+    """The number of the first wrong formula that gives what came, in every case; None if none does.
 
     Args:
         answers: what came, one array per case.
         candidates: for every case [(key, value), …], the formulas in the same order.
     """
-    for tried in zip(*candidates, strict=True):
+    for i, tried in enumerate(zip(*candidates, strict=True)):
         values = [value for _, value in tried]
         alike = (close(got, value, 1e-3, 1e-3) for got, value in zip(answers, values, strict=True))
         if all(np.all(np.isfinite(value)) for value in values) and all(alike):
-            return Note(tried[0][0])
+            return i
+    return None
+
+
+def recognised(answers, candidates):
+    """The note of the first wrong formula that gives what came, in every case: see `fitting`."""
+    i = fitting(answers, candidates)
+    if i is not None:
+        return Note(candidates[0][i][0])
     if any(np.any(np.isnan(got)) for got in answers):
         return Note("cause.nan")
     if any(np.any(np.isinf(got)) for got in answers):

@@ -9,6 +9,7 @@ from grading.checks.base import (
     FunctionLab,
     Group,
     close,
+    fitting,
     once,
     recognised,
     single,
@@ -72,6 +73,30 @@ def values(lab):
     return _against(oracles.log_normal, _wrong_log_normals, lab)
 
 
+def _mistaken(lab, mistakes, c, *arguments):
+    """Σ c · value differentiated by each argument, of the wrong formula that gives the values.
+
+    The values' check has charged that one: its gradient is right for what it is. None where no
+    formula is recognised.
+    """
+    answers = lab.answers()
+    i = fitting([got for _, got in answers], [[*mistakes(*case)] for case, _ in answers])
+    if i is None:
+        return None
+
+    def slope(k, place):
+        step = np.zeros_like(arguments[k])
+        step[place] = 1e-5 * max(abs(arguments[k][place]), 1e-2)
+        ends = ([*arguments[:k], arguments[k] + s * step, *arguments[k + 1 :]] for s in (1, -1))
+        ahead, behind = ((c * [*mistakes(*end)][i][1]).sum() for end in ends)
+        return (ahead - behind) / (2 * step[place])
+
+    return [
+        np.reshape([slope(k, place) for place in np.ndindex(a.shape)], a.shape)
+        for k, a in enumerate(arguments)
+    ]
+
+
 def _against(formula, mistakes, lab):
     """The answers beside a formula's; where they differ, what a known mistake gives in them all."""
     cases = [(got, formula(*case)) for case, got in lab.answers()]
@@ -122,10 +147,10 @@ def gradient(lab):
     c = single(lab.rng.normal(size=5))
     _, found = lab.gradients(c, x, m, v)
     d = (x - m) / v
-    for got, sign_and_size, name in zip(
-        found, (-d, d, 0.5 * (d**2 - 1 / v)), lab.signature, strict=True
-    ):
-        if not close(got, c[:, None] * sign_and_size, 1e-3, 1e-3):
+    slopes = _mistaken(lab, _wrong_log_normals, c, x, m, v)
+    slopes = slopes or [c[:, None] * each for each in (-d, d, 0.5 * (d**2 - 1 / v))]
+    for got, slope, name in zip(found, slopes, lab.signature, strict=True):
+        if not close(got, slope, 1e-3, 1e-3):
             return Finding(False, Note("gradient", name=name, of="log_normal"))
     return Finding(True)
 
@@ -219,7 +244,8 @@ def mixture_gradient(lab):
         _, found = lab.gradients(c, z, m, v)
         r = oracles.responsibilities(z, m, v)[..., None] * c[:, None, None]
         d = (z[:, None] - m) / v
-        expected = (-r * d).sum(1), r * d, 0.5 * r * (d**2 - 1 / v)
+        expected = _mistaken(lab, _wrong_mixtures, c, z, m, v)
+        expected = expected or [(-r * d).sum(1), r * d, 0.5 * r * (d**2 - 1 / v)]
         for got, right, name in zip(found, expected, lab.signature, strict=True):
             if not close(got, right, 2e-3, 2e-3 * max(1, np.abs(right).max())):
                 seen = Note("gradient", name=name, of="log_normal_mixture")

@@ -183,6 +183,31 @@ def test_a_sum_over_a_fixed_size_is_one_mistake(judged):
     assert causes(verdict)["VAE.minibatch"].values == {"size": 100}
 
 
+RECOGNISED = [
+    v
+    for v in WRONG
+    if "def log_normal" in v.code and v.cause not in (None, "cause.no_log_mean_exp")
+]
+
+
+@each(RECOGNISED)
+def test_a_wrong_density_that_is_recognised_is_one_mistake(judged, variant):
+    """Its gradient, which is another one for it, is not charged again."""
+    assert {check.partition(".")[2] for check in lost(judged(variant))} == {"values"}
+
+
+def test_a_density_kept_with_keepdim_is_one_mistake(judged):
+    variant = next(v for v in WRONG if "keepdim" in v.name)
+    assert lost(judged(variant, only=("log_normal",))) == {"log_normal.shape"}
+
+
+def test_a_wrong_densitys_gradient_is_not_any_gradient(judged):
+    code = "d = torch.distributions.Normal(m.detach() + 0 * m, v.sqrt())\n"
+    code = f"def log_normal(x, m, v):\n    {code}    return d.log_prob(x).mean(-1)"
+    found = lost(judged(Variant("", **util(code)), only=("log_normal",)))
+    assert found == {"log_normal.values", "log_normal.gradient"}
+
+
 @pytest.mark.parametrize("terms", [("kl",), ("kl", "rec")])
 def test_a_missing_mean_is_one_mistake(judged, terms):
     lines = {
