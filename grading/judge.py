@@ -55,6 +55,7 @@ class Verdict:
         missing: graded files that were not handed in.
         copies: folders with more graded files, which were not looked at.
         others: what else this person handed in, which was not looked at.
+        foreign: graded files that are no UTF-8 and do not say what they are.
         gpu: whether the CPU had to pass for a GPU.
         seconds: of wall clock.
     """
@@ -67,6 +68,7 @@ class Verdict:
     missing: list[str] = field(default_factory=list)
     copies: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    foreign: list[str] = field(default_factory=list)
     gpu: bool = False
     seconds: float = 0.0
 
@@ -119,6 +121,10 @@ def judge(submission, launcher, limits, seed, only=None):
                     paid |= guilty
             verdict.results += best
         verdict.results.sort(key=lambda result: result.item or "")
+        foreign = [
+            path for path in submission.foreign if path not in blocked
+        ]  # whose failure tells
+        verdict.foreign = [f"codebase/{path}" for path in foreign]
         verdict.guards, verdict.gpu = bench.own.guards, bench.gpu
     finally:
         bench.own.close()

@@ -338,6 +338,11 @@ MESSAGES = {
         "This was handed in too, and not looked at: {paths}.",
         "También se entregó, y no se miró: {paths}.",
     ),
+    "report.foreign": (
+        "Not saved as UTF-8 text, which not every Python reads: {paths}; save it as UTF-8.",
+        "No está guardado como texto UTF-8, y no todo Python lo puede leer: {paths}; hay que "
+        "guardarlo como UTF-8.",
+    ),
     "report.gpu": (
         "Written for a GPU; graded on the CPU, as if that were one.",
         "Escrito para una GPU; evaluado en la CPU, como si esta lo fuera.",

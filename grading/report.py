@@ -71,8 +71,8 @@ def _respect(result, language):
 
 
 def _about_files(verdict, language):
-    """What was not handed in, and what was handed in more than once."""
-    for key in ("missing", "copies", "others"):
+    """What was not handed in, handed in more than once, or in an encoding of its own."""
+    for key in ("missing", "copies", "others", "foreign"):
         paths = getattr(verdict, key)
         if paths:
             yield _say(f"report.{key}", language, paths=_code(paths))

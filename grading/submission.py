@@ -1,6 +1,8 @@
 """What one person handed in: read, and laid out as a package that runs."""
 
+import io
 import json
+import tokenize
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -44,6 +46,11 @@ class Submission:
         """Graded files that were not handed in."""
         return [path for path in GRADED if path not in self.files]
 
+    @property
+    def foreign(self):
+        """Graded files that are no UTF-8 text and do not say what they are."""
+        return [path for path in GRADED if path in self.files and _foreign(self.files[path])]
+
     def place(self, path):
         """Where a file of the package lies."""
         return str(PurePosixPath(self.package, self.moved.get(path, path)))
@@ -82,6 +89,14 @@ class Submission:
             "parent": str(PurePosixPath(self.package).parent),
         }
         (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def _foreign(data):
+    try:
+        data.decode(tokenize.detect_encoding(io.BytesIO(data).readline)[0])
+    except (SyntaxError, UnicodeDecodeError):
+        return True
+    return False
 
 
 def _filled(ours, own, replaced):

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from grading import sandbox
+from grading import report, sandbox
 from grading.judge import judge
 from grading.project import GRADED
 from grading.submission import Submission, read
@@ -92,6 +92,27 @@ def test_a_librarys_utils_is_no_name_of_the_package(hand_in, solutions):
     files["utils.py"] = "from torch.utils.data import DataLoader\n" + files["utils.py"]
     files["utils.py"] += "\nassert DataLoader.__module__.startswith('torch.')\n"
     assert hand_in(files).total == WORTH
+
+
+def test_a_comment_in_another_encoding_costs_nothing_and_is_told(hand_in, solutions):
+    text = (solutions["classic"]["utils.py"] + "\n# distribución\n").encode("latin-1")
+    try:
+        compile(text, "utils.py", "exec")
+    except SyntaxError:
+        pytest.skip("this Python's imports read comments too")
+    verdict = hand_in(solutions["classic"] | {"utils.py": text})
+    assert verdict.total == WORTH, said(verdict)
+    assert verdict.foreign == ["codebase/utils.py"]
+    (line,) = report.losses(verdict, "es")
+    assert "`codebase/utils.py`; hay que guardarlo como UTF-8" in line
+
+
+def test_a_name_in_another_encoding_is_no_text_once(hand_in, solutions):
+    """As its import has it: no file that Python reads."""
+    text = solutions["classic"]["models/vae.py"] + "\ndistribución = 1\n"
+    verdict = hand_in(solutions["classic"] | {"models/vae.py": text.encode("latin-1")})
+    assert verdict.foreign == []
+    assert {r.finding.seen.key for r in verdict.results if r.item == "1.2"} == {"not_text"}
 
 
 # Gaps and their stand-ins

@@ -196,6 +196,20 @@ def test_of_two_copies_the_package_is_read_and_the_other_named(zipped):
     assert submission.copies == ("backup",)
 
 
+@pytest.mark.parametrize(("text", "encoding", "foreign"), [
+    ("# distribución", "utf-8", False),
+    ("# distribución", "utf-8-sig", False),
+    ("# distribución", "latin-1", True),
+    ("\n\n\nx = 1  # distribución", "latin-1", True),
+    ("# -*- coding: latin-1 -*-\n# distribución", "latin-1", False),
+    ("# -*- coding: elvish -*-", "latin-1", True),
+    ("x = 1", "utf-16", True),
+])  # fmt: skip
+def test_a_file_that_is_no_utf_8_is_known(zipped, text, encoding, foreign):
+    submission = read("x", zipped(four() | {UTILS: text.encode(encoding)}))
+    assert submission.foreign == ["utils.py"][: int(foreign)]
+
+
 def test_a_zip_without_graded_files_is_refused(zipped):
     with pytest.raises(Refused, match="none of the graded files"):
         read("x", zipped({"README.md": "hello"}))
