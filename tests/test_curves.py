@@ -1,6 +1,7 @@
 """Curves of a training, for people without TensorBoard: drawn from what was logged."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -62,6 +63,7 @@ def test_a_stretch_that_was_lost_is_in_no_curve(here):
     for step in range(1, 9):
         first.add_scalar("train/loss", float(step), step)
     first.close()
+    time.sleep(1.1)  # files are read in the order of their names, which begin with the second
     again = logs.Log("a run", purge_step=6)
     for step in range(6, 11):
         again.add_scalar("train/loss", 10.0 * step, step)
