@@ -121,9 +121,8 @@ def judge(submission, launcher, limits, seed, only=None):
                     paid |= guilty
             verdict.results += best
         verdict.results.sort(key=lambda result: result.item or "")
-        foreign = [
-            path for path in submission.foreign if path not in blocked
-        ]  # whose failure tells
+        # What is blocked is told by its failure.
+        foreign = [path for path in submission.foreign if path not in blocked]
         verdict.foreign = [f"codebase/{path}" for path in foreign]
         verdict.guards, verdict.gpu = bench.own.guards, bench.gpu
     finally:

@@ -213,12 +213,11 @@ def unwritten(folder, error):
 def write(folder, outcomes, language, trained=None):
     """grades.csv and a Markdown file per submission.
 
-    Raises:
-        Refused: the folder takes no files.
-
     Args:
         outcomes: as for `table`.
         trained: {name: lines about a training}.
+    Raises:
+        Refused: the folder takes no files.
     """
     try:
         _write(Path(folder), outcomes, language, trained or {})

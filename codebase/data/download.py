@@ -52,11 +52,8 @@ def fetch(name: str, data_dir: Path, missing: list[str]) -> None:
                     tried.append(f"{mirror} ({reason or type(error).__name__})")
     except OSError as error:
         tried.append(f"{raw} cannot be written ({error.strerror})")
-    for folder in (
-        raw,
-        raw.parent,
-        *([data_dir] if new else []),
-    ):  # not left behind empty, as if there were something
+    made = [raw, raw.parent, data_dir] if new else [raw, raw.parent]
+    for folder in made:  # not left behind empty, as if there were something
         with contextlib.suppress(OSError):
             folder.rmdir()
     raise UserError(

@@ -78,13 +78,13 @@ class Folder:
 
     def refuse_others(self) -> None:
         """Raises a UserError if what lies in the folder is not this run, or may not go on."""
+        recorded = self.path / FLAGS
         if not self.args.train:
             data = self.settings.dataset
-            if (self.path / FLAGS).exists():
-                record.of_flags(self.path / FLAGS, "Delete it.")  # or its data go unchecked
+            if recorded.exists():
+                record.of_flags(recorded, "Delete it.")  # or its data go unchecked
             record.check_data(self.path, data, "--dataset" if data.path else "--data_dir")
             return
-        recorded = self.path / FLAGS
         if recorded.exists():
             mine = self.settings.identity
             # The folder's name says the model too; where the hash is missing, nothing compares. A
