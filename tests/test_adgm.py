@@ -26,6 +26,8 @@ def built(cls, **sizes):
     with torch.no_grad():  # so that quadrature and samples have little to miss
         model.dec[-1].weight.mul_(0.2)
         for name, p in model.named_parameters():
+            if name.endswith("weight"):
+                p.mul_(0.5)
             if name.endswith("bias") and p.requires_grad:
                 p.copy_(0.3 * torch.randn_like(p))
     return model
@@ -49,7 +51,8 @@ def test_with_an_auxiliary_variable_that_says_nothing_it_is_the_ssvae():
             other[0].weight.copy_(own[0].weight[:, A:])
             other[0].bias.copy_(own[0].bias)
             other[2:].load_state_dict(own[2:].state_dict())
-        ssvae.cls.net[1] = ssvae.cls.net[3] = nn.ELU()
+        for net in (ssvae.enc.net, ssvae.dec.net):
+            net[1] = net[3] = nn.ReLU()
         ssvae.dec.net.load_state_dict(model.dec.state_dict())
         model.back[0].weight.zero_()
         model.back[0].weight[:, :D] = model.enc_a[0].weight
@@ -145,6 +148,58 @@ def test_images_are_classified_by_the_mean_over_the_auxiliary_variable(cls):
     torch.testing.assert_close(found.probs.sum(-1), torch.ones(B).double())
 
 
+@pytest.mark.parametrize("cls", [ADGM, SDGM])
+def test_labels_met_by_chance_give_the_same_bound_and_slopes(cls):
+    """The mean over draws of labels, z being drawn anew too, and of its slope in each q(y)."""
+    model, n = built(cls, prune=True), 4_000
+    x = images(1).repeat(n, 1)
+    with torch.no_grad():
+        a, log_q = (t[:1].expand_as(t) for t in model.auxiliary(x))
+    q = torch.tensor([0.9, 0.06, 0.01, 0.009, 0.008, 0.007, 0.003, 0.002, 0.001, 0.0]).double()
+    q = q.expand(n, Y).clone().requires_grad_()
+    model.seldom = 0.02
+    torch.manual_seed(1)
+    found = model._terms_by_chance(x, q, a, log_q)  # (n,) each
+    (slope,) = torch.autograd.grad(sum(found).sum(), q)  # (n, Y)
+    with seeded(2), torch.no_grad():
+        given = [t.T for t in model.negative_elbo_terms_given(x, model.labels(x), a, log_q)]
+    for term, each in zip(found, given, strict=True):
+        summed = (q * each).sum(-1)
+        se = ((term.var() + summed.var()) / n).sqrt()
+        assert abs(term.mean() - summed.mean()) <= 5 * se
+        assert se < 0.05
+    assert (slope[:, 9] == 0).all()  # a label of weight 0 is never met
+    # What every label's slope has alike moves no logits.
+    exact = sum(given) - sum(given)[:, :1]
+    slope = slope - slope[:, :1]
+    se = ((slope.var(0) + exact.var(0)) / n).sqrt()[1:9]
+    assert ((slope - exact).mean(0)[1:9].abs() <= 5 * se).all()
+    assert (se < 0.6).all()
+    assert (exact.mean(0)[1:9].abs() > 5 * se).any()
+
+
+def test_by_chance_a_step_meets_few_labels_and_an_evaluation_all():
+    model, met = built(SDGM, prune=True), []
+    own = model.negative_elbo_terms_given
+
+    def watched(x, y, *drawn):
+        met.append(y.shape[:-1].numel() * (len(x) if y.shape[-2] == 1 else 1))
+        return own(x, y, *drawn)
+
+    model.negative_elbo_terms_given = watched
+    with torch.no_grad():
+        model.cls[-1].weight.zero_()
+        model.cls[-1].bias.copy_(torch.arange(Y).double())  # every label above rounding
+        x = images(60)
+        model.train().negative_elbo_terms(x)
+        model.eval().negative_elbo_terms(x)
+        model.train().seldom = 0
+        model.negative_elbo_terms(x)
+    few, every, without = met
+    assert few < 0.8 * 600
+    assert every == without == 600
+
+
 def slopes(model, loss):
     model.zero_grad()
     loss.backward()
@@ -156,6 +211,8 @@ def test_m2_does_not_move_m1():
     x, xl, yl = images(), images(4), labels(4)
     model = built(M1M2, gen_weight=7.0, class_weight=50.0)
     vae = VAE(z_dim=A).double()
+    for net in (vae.enc.net, vae.dec.net):
+        net[1] = net[3] = nn.ReLU()
     vae.enc.net.load_state_dict(model.enc_a.state_dict())
     vae.dec.net.load_state_dict(model.dec.state_dict())
     torch.manual_seed(1)

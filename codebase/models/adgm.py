@@ -14,7 +14,8 @@ from codebase.models.distributions import (
     Distribution,
     kl,
 )
-from codebase.models.nns.v1 import X_DIM, check, check_size, joint, mlp
+from codebase.models.nns.parts import rectified
+from codebase.models.nns.v1 import X_DIM, check, check_size, joint
 from codebase.models.priors import StandardNormalPrior
 from codebase.models.semisupervised import SemiSupervisedModel, check_weights
 
@@ -44,6 +45,7 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
     """
 
     y_dim = LABELS
+    seldom = 0.01
 
     def __init__(
         self,
@@ -67,9 +69,9 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
         self.gen_weight, self.class_weight = gen_weight, class_weight
         self.labeled_elbo, self.prune = labeled_elbo, prune
         seen = a_dim + (x_dim if sees_x else 0)
-        self.enc_a = mlp(x_dim, 2 * a_dim, nn.ELU)
-        self.cls = mlp(seen, LABELS, nn.ELU)
-        self.enc = mlp(seen + LABELS, 2 * z_dim, nn.ELU)
+        self.enc_a = rectified(x_dim, 2 * a_dim)
+        self.cls = rectified(seen, LABELS)
+        self.enc = rectified(seen + LABELS, 2 * z_dim)
         self._init_prior()
 
     @abc.abstractmethod
@@ -156,8 +158,8 @@ class ADGM(AuxiliaryLabels):
         weights = gen_weight, class_weight
         super().__init__(name, z_dim, a_dim, *weights, labeled_elbo, prune, x_dim=x_dim)
         self.z_dim = z_dim
-        self.back = mlp(x_dim + z_dim + LABELS, 2 * a_dim, nn.ELU)
-        self.dec = mlp(z_dim + LABELS, x_dim, nn.ELU)
+        self.back = rectified(x_dim + z_dim + LABELS, 2 * a_dim)
+        self.dec = rectified(z_dim + LABELS, x_dim)
 
     def p_a(self, x: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
         return gaussian(self.back, x, z, y)

@@ -14,7 +14,8 @@ from codebase.models.distributions import (
     kl,
     sample_and_kl,
 )
-from codebase.models.nns.v1 import X_DIM, joint, mlp
+from codebase.models.nns.parts import rectified
+from codebase.models.nns.v1 import X_DIM, joint
 from codebase.models.sdgm import SDGM
 from codebase.models.semisupervised import check_labels
 from codebase.models.vae import VAE
@@ -95,7 +96,7 @@ class M1M2(SDGM):
             sees_x=False,
             x_dim=x_dim,
         )
-        self.dec = mlp(a_dim, x_dim, nn.ELU)
+        self.dec = rectified(a_dim, x_dim)
 
     def p_x(self, a: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
         return Bernoulli(joint(self.dec, a))

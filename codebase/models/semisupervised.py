@@ -44,12 +44,15 @@ class SemiSupervisedModel(LatentVariableModel):
         class_weight: weight of the mean cross-entropy of the labelled images.
         labeled_elbo: ELBO(x, y) of the labelled pairs is trained on too.
         prune: leaves out labels that weigh less than rounding does.
+        seldom: where labels are pruned, a training step meets those that weigh less than this by
+            chance, as often as they weigh; at 0 it meets them all. At most 1 / Y.
     """
 
     gen_weight: float = 1
     class_weight: float = 100
     labeled_elbo = False
     prune = False
+    seldom = 0.0
 
     @property
     def abilities(self) -> Abilities:
@@ -100,8 +103,11 @@ class SemiSupervisedModel(LatentVariableModel):
         drawn = self.auxiliary(x)
         label = self.label_posterior(x, *drawn)
         q = label.probs  # (B, Y)
-        kl_z, rec = self._terms_by_label(x, q, *drawn)  # (B, Y)
-        return (q * kl_z).sum(-1), label.kl_to_uniform(), (q * rec).sum(-1)
+        if self.prune and self.training and self.seldom:
+            kl_z, rec = self._terms_by_chance(x, q, *drawn)
+        else:
+            kl_z, rec = ((q * term).sum(-1) for term in self._terms_by_label(x, q, *drawn))
+        return kl_z, label.kl_to_uniform(), rec
 
     def _terms_by_label(
         self, x: torch.Tensor, q: torch.Tensor, *drawn: torch.Tensor
@@ -110,13 +116,42 @@ class SemiSupervisedModel(LatentVariableModel):
         if self.prune:
             pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
             if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
-                # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
-                image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
-                y = F.one_hot(label, self.y_dim).to(x)
-                terms = self.negative_elbo_terms_given(x[image], y, *(t[image] for t in drawn))
-                return [torch.zeros_like(q).index_put((*pairs.T,), t[: len(pairs)]) for t in terms]
+                terms = self._terms_of_pairs(x, pairs, *drawn)
+                return [torch.zeros_like(q).index_put((*pairs.T,), term) for term in terms]
         terms = self.negative_elbo_terms_given(x, self.labels(x), *drawn)  # (Y, B)
         return [term.T for term in terms]
+
+    def _terms_by_chance(
+        self, x: torch.Tensor, q: torch.Tensor, *drawn: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Σ_y q(y) t_y of both terms t, (B,) each, unbiased as their gradients are.
+
+        A label is met with probability r = min(1, q / seldom), and weighs w = q / r then. With the
+        likeliest label's own term t* as control variate, Σ_met w t + (1 − Σ_met w) t*, what is
+        left to chance are differences between labels only.
+        """
+        r = (q.detach() / self.seldom).clamp(max=1)
+        best = q.argmax(-1, keepdim=True)  # q ≥ 1 / Y ≥ seldom: it is always met
+        pairs = (torch.rand_like(r) < r.scatter(-1, best, 1)).nonzero()  # (P, 2), image by image
+        image, label = pairs.T
+        w = q[image, label] / r[image, label]
+        left = 1 - torch.zeros_like(q[:, 0]).index_add(0, image, w)
+
+        def summed(term):
+            likeliest = term.detach()[label == best[image, 0]]  # (B,)
+            return (left * likeliest).index_add(0, image, w * term)
+
+        return [summed(term) for term in self._terms_of_pairs(x, pairs, *drawn)]
+
+    def _terms_of_pairs(
+        self, x: torch.Tensor, pairs: torch.Tensor, *drawn: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """(kl_z, rec) of each pair of an image and a label, numbers (P, 2): (P,) each."""
+        # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
+        image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
+        y = F.one_hot(label, self.y_dim).to(x)
+        terms = self.negative_elbo_terms_given(x[image], y, *(t[image] for t in drawn))
+        return [term[: len(pairs)] for term in terms]
 
     def negative_elbo_bound(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.

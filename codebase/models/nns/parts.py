@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from codebase import utils as ut
-from codebase.models.nns.v1 import check, check_size
+from codebase.models.nns.v1 import check, check_size, mlp
 
 
 class Encoder(nn.Module, abc.ABC):
@@ -115,6 +115,20 @@ class MLP(Networks):
     def hidden(self, inputs: int, outputs: int) -> list[nn.Module]:
         """A hidden layer and what follows it."""
         return [nn.Linear(inputs, outputs), self.activation()]
+
+
+def rectified(inputs: int, outputs: int) -> nn.Sequential:
+    """v1's MLP of rectified units, whose weights begin √2 larger than Glorot & Bengio's (2010).
+
+    Signals then keep their size from layer to layer; by PyTorch's own start they shrink, and what
+    a classifier of few labels says between them is less even.
+    """
+    net = mlp(inputs, outputs, nn.ReLU)
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, math.sqrt(2))
+            nn.init.zeros_(layer.bias)
+    return net
 
 
 class Gated(MLP):
