@@ -159,7 +159,11 @@ def test_labels_met_by_chance_give_the_same_bound_and_slopes(cls):
     q = q.expand(n, Y).clone().requires_grad_()
     model.seldom = 0.02
     torch.manual_seed(1)
-    found = model._terms_by_chance(x, q, a, log_q)  # (n,) each
+
+    def given(y, x, *drawn):
+        return model.negative_elbo_terms_given(x, y, *drawn)
+
+    found = model.expected(q, given, x, a, log_q)  # (n,) each
     (slope,) = torch.autograd.grad(sum(found).sum(), q)  # (n, Y)
     with seeded(2), torch.no_grad():
         given = [t.T for t in model.negative_elbo_terms_given(x, model.labels(x), a, log_q)]

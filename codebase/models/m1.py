@@ -101,9 +101,6 @@ class M1M2(SDGM):
     def p_x(self, a: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
         return Bernoulli(joint(self.dec, a))
 
-    def allow_data_dependent_shapes(self) -> None:
-        """M2 is so small that leaving labels out would save nothing."""
-
     def loss(self, x: torch.Tensor, xl: torch.Tensor, yl: torch.Tensor) -> Loss:
         """M1's mean[−ELBO(x)] + gw · M2's mean[−ELBO(a)] + cw · mean[−log q(yl|al)], and a log.
 
@@ -120,7 +117,7 @@ class M1M2(SDGM):
         a, al = a.detach(), self.q_a(xl).rsample().detach()
         label = self.q_y(x, a)
         kl_y = label.kl_to_uniform()
-        kl_z = (label.probs * self._cost(a, self.labels(a)).T).sum(-1)
+        (kl_z,) = self.expected(label.probs, lambda y, a: [self._cost(a, y)], a)
         ce = F.cross_entropy(self.q_y(xl, al).logits, yl)
         loss = (kl_1 + rec).mean() + self.gen_weight * (kl_z + kl_y).mean()
         loss = loss + self.class_weight * ce

@@ -2,12 +2,15 @@
 
 import abc
 import math
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.nn import functional as F
 
 from codebase.models.base import Abilities, LatentVariableModel, Loss
 from codebase.models.distributions import Categorical, sample_and_kl
+
+Terms = Callable[..., Iterable[torch.Tensor]]  # see `SemiSupervisedModel.expected`
 
 
 def check_labels(x: torch.Tensor, y: torch.Tensor, y_dim: int) -> None:
@@ -102,29 +105,37 @@ class SemiSupervisedModel(LatentVariableModel):
         """(kl_z, kl_y, rec) of each image, (B,) each, the label summed out."""
         drawn = self.auxiliary(x)
         label = self.label_posterior(x, *drawn)
-        q = label.probs  # (B, Y)
-        if self.prune and self.training and self.seldom:
-            kl_z, rec = self._terms_by_chance(x, q, *drawn)
-        else:
-            kl_z, rec = ((q * term).sum(-1) for term in self._terms_by_label(x, q, *drawn))
+
+        def given(y, x, *drawn):
+            return self.negative_elbo_terms_given(x, y, *drawn)
+
+        kl_z, rec = self.expected(label.probs, given, x, *drawn)
         return kl_z, label.kl_to_uniform(), rec
 
-    def _terms_by_label(
-        self, x: torch.Tensor, q: torch.Tensor, *drawn: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """(kl_z, rec) of each image with each label, (B, Y) each; 0 for a label that is pruned."""
+    def expected(
+        self, q: torch.Tensor, given: Terms, *parts: torch.Tensor
+    ) -> Iterable[torch.Tensor]:
+        """Σ_y q(y) t_y of each image for every term t that depends on its label: (B,) each.
+
+        Args:
+            q: (B, Y).
+            given: (y, *parts) → terms (…, B), of one-hot labels (…, B or 1, Y).
+            parts: what else the terms depend on, (B, …) each.
+        """
+        if self.prune and self.training and self.seldom:
+            return self._by_chance(q, given, *parts)
         if self.prune:
             pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
             if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
-                terms = self._terms_of_pairs(x, pairs, *drawn)
-                return [torch.zeros_like(q).index_put((*pairs.T,), term) for term in terms]
-        terms = self.negative_elbo_terms_given(x, self.labels(x), *drawn)  # (Y, B)
-        return [term.T for term in terms]
+                terms = self._of_pairs(pairs, given, *parts)
+                zeros = torch.zeros_like(q)
+                return [(q * zeros.index_put((*pairs.T,), t)).sum(-1) for t in terms]
+        return [(q * t.T).sum(-1) for t in given(self.labels(q), *parts)]  # t: (Y, B)
 
-    def _terms_by_chance(
-        self, x: torch.Tensor, q: torch.Tensor, *drawn: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Σ_y q(y) t_y of both terms t, (B,) each, unbiased as their gradients are.
+    def _by_chance(
+        self, q: torch.Tensor, given: Terms, *parts: torch.Tensor
+    ) -> Iterable[torch.Tensor]:
+        """As `expected`, unbiased as its gradients are.
 
         A label is met with probability r = min(1, q / seldom), and weighs w = q / r then. With the
         likeliest label's own term t* as control variate, Σ_met w t + (1 − Σ_met w) t*, what is
@@ -141,17 +152,16 @@ class SemiSupervisedModel(LatentVariableModel):
             likeliest = term.detach()[label == best[image, 0]]  # (B,)
             return (left * likeliest).index_add(0, image, w * term)
 
-        return [summed(term) for term in self._terms_of_pairs(x, pairs, *drawn)]
+        return [summed(term) for term in self._of_pairs(pairs, given, *parts)]
 
-    def _terms_of_pairs(
-        self, x: torch.Tensor, pairs: torch.Tensor, *drawn: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """(kl_z, rec) of each pair of an image and a label, numbers (P, 2): (P,) each."""
+    def _of_pairs(
+        self, pairs: torch.Tensor, given: Terms, *parts: torch.Tensor
+    ) -> Iterable[torch.Tensor]:
+        """The terms of each pair of an image and a label, numbers (P, 2): (P,) each."""
         # Few sizes: bf16 products of a new one are compiled first, which takes 10 ms.
         image, label = F.pad(pairs, (0, 0, 0, -len(pairs) % 32)).T
-        y = F.one_hot(label, self.y_dim).to(x)
-        terms = self.negative_elbo_terms_given(x[image], y, *(t[image] for t in drawn))
-        return [term[: len(pairs)] for term in terms]
+        y = F.one_hot(label, self.y_dim).to(parts[0])
+        return [term[: len(pairs)] for term in given(y, *(part[image] for part in parts))]
 
     def negative_elbo_bound(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """−ELBO(x) = KL(q(y|x) ‖ p(y)) + E_q(y|x) {KL(q(z|x,y) ‖ p(z)) − E_q(z|x,y) log p(x|z,y)}.
