@@ -59,6 +59,17 @@ def of_error(error):
     return Failure(_with_line("raised", text, kind=kind, message=message, place=place))
 
 
+def of_time(seconds, error):
+    """The Failure of code that took too long, by what it raised when it was interrupted, if that
+    came in time.
+    """
+    said = f"{seconds:g}"
+    if not isinstance(error, dict) or "file" not in error:
+        return Failure(Note("timed_out", seconds=said), final=True)
+    place, line = f"{_text(error, 'file')}:{_text(error, 'line')}", _text(error, "text")
+    return Failure(Note("timed_out_at", seconds=said, place=place, line=line), final=True)
+
+
 def _with_line(key, text, **values):
     """A note that quotes a line, or one that does not where that is empty: at a file's end, say."""
     return Note(key, line=text, **values) if text else Note(f"{key}_there", **values)

@@ -174,6 +174,10 @@ MESSAGES = {
         "con la posterior como prior la kl debería ser 0 en todo z; varía en {spread}",
     ),
     "timed_out": ("did not end within {seconds} s", "no terminó en {seconds} s"),
+    "timed_out_at": (
+        "did not end within {seconds} s; it was at {place} then: {line}",
+        "no terminó en {seconds} s; estaba entonces en {place}: {line}",
+    ),
     "died": (
         "the process ended in the middle of the call (status {status})",
         "el proceso terminó en medio de la llamada (código de salida {status})",

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from grading.messages import Note
 ROOT = Path(__file__).resolve().parent.parent
 MAX_REPLY = 1 << 26  # bytes; the weights of a course's SSVAE are a twentieth of it
 MOST_STARVED = 10  # a limit of wall clock, after all: so many times the one per check
+SECONDS_TO_SAY_WHERE = 1
 START_SECONDS = 120  # importing torch on a slow disk; no submitted code runs yet
 
 # What of the grader's environment a submission gets to see. Everything else may hold secrets.
@@ -226,8 +228,13 @@ class Session:
             elapsed = time.monotonic() - began
             used = max(elapsed - (_starved(tasks) - starved), elapsed / MOST_STARVED)
         if not outcome:
+            # Its answer to the interrupt says where it was; code that catches all gives none.
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGINT)
+            thread.join(SECONDS_TO_SAY_WHERE)
+            info = outcome[0][0] if outcome and isinstance(outcome[0], tuple) else {}
             self.close()
-            raise Failure(Note("timed_out", seconds=f"{self.limits.seconds:g}"), final=True)
+            raise failures.of_time(self.limits.seconds, info.get("error"))
         if isinstance(outcome[0], wire.BadMessage):
             self.close()
             raise Failure(Note("talked_nonsense"), final=True)

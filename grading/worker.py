@@ -12,6 +12,7 @@ import inspect
 import linecache
 import os
 import random
+import signal
 import sys
 import textwrap
 import traceback
@@ -43,6 +44,9 @@ def serve(requests, replies, folder, guards):
     os.chdir(os.path.join(package.own, package.parent))  # as its scripts would be started
     sys.meta_path[:0] = [package, Replaced(REPLACED)]
     torch.compile = as_it_is
+    # By an interrupt the grader asks where code is that does not end; started in the background, a
+    # process would not hear it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     work = Work(package)
     wire.send(replies, {"guards": guards})
     while True:

@@ -418,7 +418,7 @@ def test_convolutions_of_sides_that_four_does_not_divide(words, here):
     if words[0] == "vae":
         command(*words, "--dataset", there)
         return
-    with pytest.raises(UserError, match=rf"There is no {words[0]} of these sizes: .*4|multiple"):
+    with pytest.raises(UserError, match=rf"There is no {words[0]} of these flags: .*4|multiple"):
         command(*words, "--dataset", there)
     assert not list(here.glob("checkpoints/*/model-*.pt"))
 
@@ -584,7 +584,7 @@ def test_replicates_name_the_file_to_the_processes_they_start(quick, monkeypatch
 def test_what_only_28_by_28_can_is_refused(quick):
     path = saved(quick / "bars.npz", **parts())
     for name in REFUSED:
-        with pytest.raises(UserError, match=f"There is no {name} of these sizes: "):
+        with pytest.raises(UserError, match=f"There is no {name} of these flags: "):
             command(name, "--dataset", path)
     with pytest.raises(UserError, match="sees images of 28 × 28; those of own-bars are of 12 × 12"):
         features.features_of(own.load(path))

@@ -463,7 +463,14 @@ def test_the_constructor_has_the_defaults_of_the_starter_code():
 
 
 @pytest.mark.parametrize(
-    "options", [{"z_dim": 0}, {"y_dim": 0}, {"gen_weight": -1}, {"class_weight": -0.5}]
+    "options",
+    [
+        {"z_dim": 0},
+        {"y_dim": 0},
+        {"gen_weight": -1},
+        {"class_weight": -0.5},
+        {"class_weight": 0, "gen_weight": 0},
+    ],
 )
 def test_a_model_out_of_range_is_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -41,7 +41,7 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
         sees_x: q(y|a, x) and q(z|a, x, y) look at x, not only at a.
         x_dim: D, the number of pixels.
     Raises:
-        ValueError: a weight is negative, or a size < 1.
+        ValueError: a weight is negative, or both are 0, or a size < 1.
     """
 
     y_dim = LABELS

@@ -28,11 +28,13 @@ def check_labels(x: torch.Tensor, y: torch.Tensor, y_dim: int) -> None:
 
 
 def check_weights(gen_weight: float, class_weight: float) -> None:
-    """Raises a ValueError unless both weights of a loss are at least 0."""
+    """Raises a ValueError unless both weights of a loss are at least 0, and one is more."""
     if not (gen_weight >= 0 and class_weight >= 0):
         raise ValueError(
             f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
         )
+    if gen_weight == class_weight == 0:
+        raise ValueError("gen_weight and class_weight are both 0, so nothing would be trained")
 
 
 class SemiSupervisedModel(LatentVariableModel):

@@ -35,8 +35,8 @@ class SSVAE(StandardNormalPrior, SemiSupervisedModel):
             neither a CUDA graph nor a stack of models can have.
         x_dim: D, the number of pixels.
     Raises:
-        ValueError: a weight is negative, or z_dim, y_dim or x_dim < 1; in the methods, an
-            argument of another shape than said.
+        ValueError: a weight is negative, or both are 0, or z_dim, y_dim or x_dim < 1; in the
+            methods, an argument of another shape than said.
     """
 
     def __init__(

@@ -158,7 +158,7 @@ def built(entry: Entry, values: Mapping[str, Any], name: str, sizes: Mapping[str
     try:
         return entry.build(values, name, sizes)
     except ValueError as error:
-        raise UserError(f"There is no {entry.name} of these sizes: {error}.") from error
+        raise UserError(f"There is no {entry.name} of these flags: {error}.") from error
     except TypeError as error:
         if "x_dim" not in sizes or "x_dim" not in str(error):
             raise

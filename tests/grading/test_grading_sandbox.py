@@ -1,6 +1,7 @@
 """Submissions that misbehave harm nobody but themselves."""
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -49,7 +50,11 @@ def test_an_endless_loop_costs_one_limit(misbehave, monkeypatch):
 
     monkeypatch.setattr(sandbox.Session, "ask", noted)
     verdict = misbehave("while True: pass")
-    assert notes(verdict) == {"timed_out"}
+    assert notes(verdict) == {"timed_out_at"}
+    said = next(r.finding.seen for r in verdict.results if r.finding.seen).say("en")
+    assert re.fullmatch(
+        r"did not .*; it was at codebase/utils\.py:\d+ then: while True: pass", said
+    )
     assert others_unharmed(verdict)
     assert asked.count("sample_gaussian") == 1
 
@@ -61,6 +66,12 @@ def test_what_a_busy_machine_keeps_from_running_is_not_counted(misbehave, monkey
     verdict = misbehave("time.sleep(0.3)", seconds=0.5, imports="import time", only=only)
     assert "timed_out" not in notes(verdict)
     verdict = misbehave("time.sleep(600)", seconds=0.1, imports="import time", only=only)
+    assert notes(verdict) == {"timed_out_at"}
+
+
+def test_code_that_hears_no_interrupt_is_ended_all_the_same(misbehave):
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    verdict = misbehave("while True: pass", imports=deaf, only=("sample_gaussian",))
     assert notes(verdict) == {"timed_out"}
 
 
