@@ -69,10 +69,14 @@ class AuxiliaryLabels(StandardNormalPrior, SemiSupervisedModel):
         self.gen_weight, self.class_weight = gen_weight, class_weight
         self.labeled_elbo, self.prune = labeled_elbo, prune
         seen = a_dim + (x_dim if sees_x else 0)
-        self.enc_a = rectified(x_dim, 2 * a_dim)
-        self.cls = rectified(seen, LABELS)
-        self.enc = rectified(seen + LABELS, 2 * z_dim)
+        self.enc_a = self.net(x_dim, 2 * a_dim)
+        self.cls = self.net(seen, LABELS)
+        self.enc = self.net(seen + LABELS, 2 * z_dim)
         self._init_prior()
+
+    def net(self, inputs: int, outputs: int) -> nn.Sequential:
+        """One of the model's networks, before it is trained."""
+        return rectified(inputs, outputs)
 
     @abc.abstractmethod
     def p_a(self, x: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
@@ -158,8 +162,8 @@ class ADGM(AuxiliaryLabels):
         weights = gen_weight, class_weight
         super().__init__(name, z_dim, a_dim, *weights, labeled_elbo, prune, x_dim=x_dim)
         self.z_dim = z_dim
-        self.back = rectified(x_dim + z_dim + LABELS, 2 * a_dim)
-        self.dec = rectified(z_dim + LABELS, x_dim)
+        self.back = self.net(x_dim + z_dim + LABELS, 2 * a_dim)
+        self.dec = self.net(z_dim + LABELS, x_dim)
 
     def p_a(self, x: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
         return gaussian(self.back, x, z, y)

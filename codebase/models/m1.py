@@ -14,8 +14,7 @@ from codebase.models.distributions import (
     kl,
     sample_and_kl,
 )
-from codebase.models.nns.parts import rectified
-from codebase.models.nns.v1 import X_DIM, joint
+from codebase.models.nns.v1 import X_DIM, joint, mlp
 from codebase.models.sdgm import SDGM
 from codebase.models.semisupervised import check_labels
 from codebase.models.vae import VAE
@@ -96,7 +95,11 @@ class M1M2(SDGM):
             sees_x=False,
             x_dim=x_dim,
         )
-        self.dec = rectified(a_dim, x_dim)
+        self.dec = self.net(a_dim, x_dim)
+
+    def net(self, inputs: int, outputs: int) -> nn.Sequential:
+        """v1's with ELU, by which q(y|a) of few codes is smoother."""
+        return mlp(inputs, outputs, nn.ELU)
 
     def p_x(self, a: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
         return Bernoulli(joint(self.dec, a))

@@ -7,7 +7,6 @@ import torch
 from codebase.models.adgm import LABELS, AuxiliaryLabels
 from codebase.models.auxiliary import gaussian
 from codebase.models.distributions import Bernoulli, DiagonalGaussian, Distribution
-from codebase.models.nns.parts import rectified
 from codebase.models.nns.v1 import X_DIM, check, joint
 
 Given = Callable[[torch.Tensor], DiagonalGaussian]
@@ -95,8 +94,8 @@ class SDGM(AuxiliaryLabels):
         weights = gen_weight, class_weight
         super().__init__(name, z_dim, a_dim, *weights, labeled_elbo, prune, sees_x, x_dim)
         self.z_dim = a_dim + z_dim
-        self.back = rectified(z_dim + LABELS, 2 * a_dim)
-        self.dec = rectified(a_dim + z_dim + LABELS, x_dim)
+        self.back = self.net(z_dim + LABELS, 2 * a_dim)
+        self.dec = self.net(a_dim + z_dim + LABELS, x_dim)
 
     def p_a(self, x: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> DiagonalGaussian:
         return gaussian(self.back, z, y)
