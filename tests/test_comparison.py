@@ -187,6 +187,19 @@ def test_a_preset_s_run_is_its_own_and_never_the_model_s(here):
     assert ["--z 50" in g.settings for g in others] == [True]
 
 
+def test_runs_of_other_labelled_images_are_a_row_together(here):
+    values = dict(PRESETS["long-sdgm"].values)
+    put(
+        here,
+        *(record("sdgm", s, iterations=100_000, **values | {"label_seed": s}) for s in range(3)),
+        *(record("sdgm", s, iterations=100_000, **values | {"n_labels": 50}) for s in range(2)),
+    )
+    ((row,),) = (found(here, "long-sdgm"),)
+    assert len(row.runs) == 3
+    (fewer,) = [g for g in evidence.groups(here) if g.settings == "--n_labels 50"]
+    assert len(fewer.runs) == 2
+
+
 def test_other_data_are_no_row_among_mnist_s(here):
     put(here, record() | {"data": {"name": "digits", "sha256": "1"}})
     assert not any(line.startswith("| vae |  | all") for line in comparison.page(here).splitlines())

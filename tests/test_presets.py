@@ -48,7 +48,8 @@ def test_its_run_has_another_name_than_the_model_s_default(name, here):
         parser.set_defaults(**values)
         quick = ["--dataset", "digits", "--threads", "1"]
         found.append(settings_of(entry, parser, parser.parse_args(quick)))
-    assert found[1].name.startswith(f"model={preset.entry}_z=40_")
+    first = f"z={preset.values['z']}_" if "z" in preset.values else ""
+    assert found[1].name.startswith(f"model={preset.entry}_{first}")
     assert found[0].name != found[1].name
     assert found[1].problem == ""  # no reference of the assignment compares
     assert len(found[1].name) < 240  # a folder's may have 255
@@ -132,6 +133,17 @@ def test_the_forecast_has_the_bound_and_every_run(here, capsys):
     assert "IWAE-7 of 450 test images" in out
     assert "each of 2 runs" in out
     assert not (here / "checkpoints").exists()  # nothing is left behind
+
+
+def test_the_forecast_of_a_model_of_few_labels_has_them(here, capsys):
+    preset = PRESETS["long-m1m2"]
+    entry = CATALOGUE[preset.entry]
+    parser = parser_of(entry)
+    parser.set_defaults(**preset.values)
+    args = parser.parse_args(["--dataset", "digits", "--threads", "1"])
+    forecast.say(preset.name, settings_of(entry, parser, args))
+    out = capsys.readouterr().out
+    assert re.match(r"long-m1m2: 100,000 iterations take about .+ with 1 CPU thread\. ", out)
 
 
 @pytest.mark.parametrize(("iw", "expected"), [(0, ()), (500, (500,)), (5_000, (50, 500, 5_000))])

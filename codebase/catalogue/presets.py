@@ -36,6 +36,16 @@ _LADDER = {
     "iter_eval": 5_000,
     "eval_iw": 5_000,
 }
+# Of models of 100 labels, which go on learning them for long; each labelled image weighs as it does
+# in Kingma et al.'s sum (2014), 0.1 · 60,000 / 100.
+_LABELS = {
+    "cw": 60.0,
+    "iter_max": 100_000,
+    "schedule": "cosine",
+    "lr_end": 3e-5,
+    "iter_save": 50_000,
+    "iter_eval": 5_000,
+}
 _GROWING = _LADDER | {"objective": "warmup", "warmup": 12_000}
 PRESETS = {
     preset.name: preset
@@ -50,5 +60,8 @@ PRESETS = {
         ),
         Preset("ladder-realnvp", "the same with a RealNVP prior", "realnvp", _GROWING),
         Preset("ladder-dreg", "the same by DReG with 5 samples", "dreg", _LADDER | {"samples": 5}),
+        Preset("long-m1m2", "100,000 steps of M1+M2 on 100 labels", "m1m2", _LABELS),
+        Preset("long-adgm", "100,000 steps of the ADGM on 100 labels", "adgm", _LABELS),
+        Preset("long-sdgm", "100,000 steps of the SDGM on 100 labels", "sdgm", _LABELS),
     )
 }

@@ -24,7 +24,8 @@ PER_IMAGE = "per_image.npz"  # of a run, the bounds of each test image
 GREY_PIXELS = "gaussian", "continuous-bernoulli", "logcosh", "logistic"  # likelihoods of such
 GREY_MODELS = ("vae-gan",)  # whose likelihood is no choice
 HELD_AGAINST = "vae", "ladder-vae"  # models and presets, by those of the same bits
-APART = "iter_max", "seed", "precision"  # of the flags, said in other columns or only where odd
+# Of the flags, said in other columns or only where odd, or what a row is the mean over.
+APART = "iter_max", "seed", "label_seed", "precision"
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,7 @@ def seconds_a_step(settings: Settings, model: Model) -> float:
     """Of training, measured for a moment; the model is trained by that. It is never compiled.
 
     Args:
-        model: of these settings, on their device; of one that takes labels beside images only
-            those of all images are known here, so a semi-supervised one is not for this.
+        model: of these settings, on their device.
     """
     args, data = settings.args, settings.dataset.to(settings.device)
     model.prepare(lambda: grey(data.train_x))
@@ -76,7 +75,11 @@ def seconds_a_step(settings: Settings, model: Model) -> float:
     shuffling = seeded_generator(settings.seed, settings.device)
     (x, y), _ = subsets.training(data, args.without, args.validation)
     loader = Batches(x, y, args.batch_size, shuffling)
-    stream = Stream(loader, None, settings.device, model.abilities.pixels)
+    labelled = None
+    if "n_labels" in args:
+        of_which = args.label_seed, settings.seed, args.validation
+        labelled = subsets.labelled(data, args.n_labels, *of_which)
+    stream = Stream(loader, labelled, settings.device, model.abilities.pixels)
     step = Step(model.train(), stream, settings.lr, settings.precision)
     if args.ema:
         step.average = Average(model, args.ema)
