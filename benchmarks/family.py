@@ -112,14 +112,17 @@ def listed():
 
 
 def measured():
-    """Lines of a Markdown table, a row for each model with a posterior, at its defaults."""
+    """Lines of a Markdown table, a row for each model with a posterior, at its defaults, and for
+    the presets that were run.
+    """
     steps = comparison.step_costs(RESULTS)
     every = [*columns.nats(), *columns.codes(), *columns.cost(steps)]
     shown = [column for column in every if column[0] in SHOWN]
     rows = [
         [group.name + ", grey pixels" * group.grey, *(cell(group) for _, cell in shown)]
         for group in evidence.groups(RESULTS)
-        if group.data == "mnist" and group.name == group.entry.name and not group.flags
+        if group.data == "mnist" and not group.flags
+        if group.name == group.entry.name or group.runs
         if group.entry.task not in ELSEWHERE
     ]
     return table(["model", *(name for name, _ in shown)], rows).splitlines()
