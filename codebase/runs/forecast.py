@@ -39,12 +39,15 @@ def say(name: str, settings: Settings) -> None:
     try:
         model = first.model(first.name).to(first.device)
         step, bound = seconds_a_step(first, model), _seconds_a_bound(first, model)
-        threads = torch.get_num_threads()
+        threads, differ = torch.get_num_threads(), model.steps_differ
     finally:
         torch.set_num_threads(before)
     left = args.iter_max - _done(first)
+    # The steps that differ are those of models of few labels, the more of which are left out the
+    # longer it has learned.
     words = (
-        f"{name}: {left:,} iterations take about {in_words(left * step)} here, at "
+        f"{name}: {left:,} iterations take {'less than' if differ else 'about'} "
+        f"{in_words(left * step)} here, at "
         f"{speed(1 / step)} a second with {threads} CPU thread{'s' if threads > 1 else ''}"
     )
     if bound:
