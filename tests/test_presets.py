@@ -143,7 +143,7 @@ def test_the_forecast_of_a_model_of_few_labels_has_them(here, capsys):
     args = parser.parse_args(["--dataset", "digits", "--threads", "1"])
     forecast.say(preset.name, settings_of(entry, parser, args))
     out = capsys.readouterr().out
-    assert re.match(r"long-m1m2: 100,000 iterations take less than .+ with 1 CPU thread\. ", out)
+    assert re.match(r"long-m1m2: 50,000 iterations take less than .+ with 1 CPU thread\. ", out)
 
 
 @pytest.mark.parametrize(("iw", "expected"), [(0, ()), (500, (500,)), (5_000, (50, 500, 5_000))])

@@ -46,6 +46,7 @@ _LABELS = {
     "iter_save": 50_000,
     "iter_eval": 5_000,
 }
+_SHORTER = _LABELS | {"iter_max": 50_000}
 _GROWING = _LADDER | {"objective": "warmup", "warmup": 12_000}
 PRESETS = {
     preset.name: preset
@@ -60,7 +61,7 @@ PRESETS = {
         ),
         Preset("ladder-realnvp", "the same with a RealNVP prior", "realnvp", _GROWING),
         Preset("ladder-dreg", "the same by DReG with 5 samples", "dreg", _LADDER | {"samples": 5}),
-        Preset("long-m1m2", "100,000 steps of M1+M2 on 100 labels", "m1m2", _LABELS),
+        Preset("long-m1m2", "50,000 steps of M1+M2 on 100 labels", "m1m2", _SHORTER),
         Preset("long-adgm", "100,000 steps of the ADGM on 100 labels", "adgm", _LABELS),
         Preset("long-sdgm", "100,000 steps of the SDGM on 100 labels", "sdgm", _LABELS),
     )
