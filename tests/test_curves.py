@@ -96,10 +96,18 @@ def falling(n, every=50):
 def test_what_was_logged_is_what_is_drawn():
     loss, kl, nelbo = falling(40), falling(40), falling(2, 1_000)
     scalars = {"train/loss": loss, "gen/kl_z": kl, "test/nelbo": nelbo, "train/grad_norm": loss}
-    assert drawn(scalars) == {
-        "loss and bound, nats": {"loss, minibatch": loss, "nelbo, test": nelbo},
+    expected = {
+        "loss": {"loss, minibatch": loss},
+        "bound, nats": {"nelbo, test": nelbo},
         "kl, nats": {"kl_z, minibatch": kl},
     }
+    assert drawn(scalars) == expected
+    # Of a minibatch the bound is drawn too, and the loss no more where it is nothing else.
+    expected["bound, nats"]["nelbo, minibatch"] = other = [(step, v / 2) for step, v in loss]
+    assert drawn(scalars | {"gen/elbo": [(step, -v) for step, v in other]}) == expected
+    expected["bound, nats"]["nelbo, minibatch"] = loss
+    del expected["loss"]
+    assert drawn(scalars | {"gen/elbo": [(step, -v) for step, v in loss]}) == expected
     labels = {f"{part}/{name}": loss for part in ("gen", "test") for name in ("kl_z", "kl_y")}
     assert len(drawn(labels)["kl, nats"]) == 4
     assert drawn({"class/acc": [(50, 1.0), (100, 1.0)]}).keys() == {"accuracy"}

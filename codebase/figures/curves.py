@@ -11,7 +11,8 @@ from codebase.figures import style
 
 # {panel: regular expression of the tags it shows}; those of the log that fit none are not drawn.
 PANELS = {
-    "loss and bound, nats": r"train/loss|test/nelbo",
+    "loss": r"train/loss",
+    "bound, nats": r"(gen|test)/nelbo",
     "squared error": r"(gen|test)/error",
     "penalty": r"gen/penalty",
     "kl, nats": r"(gen|test)/kl\w*",
@@ -28,6 +29,7 @@ def figure(scalars: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
         scalars: {tag: [(iteration, number), …]}; "test/…" is of test images, all else of the
             minibatch.
     """
+    scalars = _with_nelbo(scalars)
     panels = {
         label: found
         for label, pattern in PANELS.items()
@@ -42,6 +44,16 @@ def figure(scalars: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
     axes[-1].xaxis.set_major_formatter("{x:,.0f}")
     fig.suptitle("Training: a minibatch (line), and test images (dots)")
     return fig
+
+
+def _with_nelbo(scalars):
+    """The minibatch's −ELBO in the place of its ELBO, and no loss where that is the same curve."""
+    if "gen/elbo" not in scalars:
+        return scalars
+    nelbo, loss = [(step, -v) for step, v in scalars["gen/elbo"]], scalars.get("train/loss", ())
+    same = len(loss) == len(nelbo) and np.allclose(loss, nelbo, rtol=1e-4)
+    others = {tag: points for tag, points in scalars.items() if not (same and tag == "train/loss")}
+    return {"gen/nelbo": nelbo} | others
 
 
 def _panel(ax: Axes, found: Mapping[str, Sequence[tuple[int, float]]]) -> None:
