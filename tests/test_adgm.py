@@ -166,15 +166,15 @@ def test_labels_met_by_chance_give_the_same_bound_and_slopes(cls):
     found = model.expected(q, given, x, a, log_q)  # (n,) each
     (slope,) = torch.autograd.grad(sum(found).sum(), q)  # (n, Y)
     with seeded(2), torch.no_grad():
-        given = [t.T for t in model.negative_elbo_terms_given(x, model.labels(x), a, log_q)]
-    for term, each in zip(found, given, strict=True):
+        by_label = [t.T for t in given(model.labels(x), x, a, log_q)]
+    for term, each in zip(found, by_label, strict=True):
         summed = (q * each).sum(-1)
         se = ((term.var() + summed.var()) / n).sqrt()
         assert abs(term.mean() - summed.mean()) <= 5 * se
         assert se < 0.05
     assert (slope[:, 9] == 0).all()  # a label of weight 0 is never met
     # What every label's slope has alike moves no logits.
-    exact = sum(given) - sum(given)[:, :1]
+    exact = sum(by_label) - sum(by_label)[:, :1]
     slope = slope - slope[:, :1]
     se = ((slope.var(0) + exact.var(0)) / n).sqrt()[1:9]
     assert ((slope - exact).mean(0)[1:9].abs() <= 5 * se).all()
