@@ -307,6 +307,16 @@ def test_components_taken_a_few_hundred_together_are_one_mixture(k):
     )
 
 
+@pytest.mark.parametrize(("b", "k", "dim"), [(333, 500, 40), (1000, 77, 13)])
+def test_points_taken_a_cacheful_together_have_the_density_of_each_alone(b, k, dim):
+    """On the last bit: no number depends on how many points stand beside it, 64 or more."""
+    z, m, v = gaussian(b, dim, seed=1), gaussian(1, k, dim, seed=2), positive(1, k, dim)
+    together = ut.log_normal_mixture(z, m, v)
+    assert_close(together, mixture(m, v).log_prob(z))
+    last = b // 64 * 64 - 64  # begins a block of 64, wherever the parts begin
+    assert torch.equal(together[last:], ut.log_normal_mixture(z[last:], m, v))
+
+
 def test_the_mixture_leaves_its_inputs_as_they_were():
     args = [gaussian(4, 2), gaussian(1, 3, 2, seed=1), positive(1, 3, 2, seed=2)]
     copies = [a.clone() for a in args]
