@@ -64,7 +64,7 @@ def of_time(seconds, error):
     came in time.
     """
     said = f"{seconds:g}"
-    if not isinstance(error, dict) or "file" not in error:
+    if not isinstance(error, dict) or not _text(error, "text"):
         return Failure(Note("timed_out", seconds=said), final=True)
     place, line = f"{_text(error, 'file')}:{_text(error, 'line')}", _text(error, "text")
     return Failure(Note("timed_out_at", seconds=said, place=place, line=line), final=True)

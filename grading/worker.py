@@ -78,7 +78,8 @@ class Work:
         """
         reply = self._attempt(info, arrays)
         failed = reply[0].get("error", {"type": "returned"})["type"]
-        own = ("returned", "NotImplementedError")  # of which no GPU is to blame
+        # Of these no GPU is to blame; of the last the clock is.
+        own = ("returned", "NotImplementedError", "KeyboardInterrupt")
         if failed not in own and not self.gpu and self.package.mentions(gpu.WORDS):
             with contextlib.ExitStack() as pretence:
                 pretence.enter_context(gpu.pretended())

@@ -10,6 +10,7 @@ from torch import nn
 from codebase.data.batches import one_hot
 from codebase.engine.randomness import seeded
 from codebase.models.adgm import ADGM, DRAWS
+from codebase.models.distributions import Categorical, DiagonalGaussian
 from codebase.models.m1 import M1, M1M2
 from codebase.models.sdgm import SDGM
 from codebase.models.ssvae import SSVAE
@@ -182,6 +183,44 @@ def test_labels_met_by_chance_give_the_same_bound_and_slopes(cls):
     assert (exact.mean(0)[1:9].abs() > 5 * se).any()
 
 
+def test_labels_met_by_chance_are_unbiased_for_each_of_several_images():
+    """The sum over labels of costs that are given, its slopes in logits and costs, by many draws."""
+    n, model = 20_000, built(SDGM, prune=True)
+    model.seldom = 0.05
+    torch.manual_seed(1)
+    logits, costs = ((s * torch.randn(B, Y).double()).repeat(n, 1) for s in (2, 30))  # (n·B, Y)
+    logits, costs = logits.requires_grad_(), costs.requires_grad_()
+    rows = torch.arange(n * B).double().unsqueeze(-1)
+
+    def given(y, row):
+        return [costs[torch.broadcast_tensors(row[..., 0].long(), y.argmax(-1))]]
+
+    def value_and_slopes():
+        (k,) = model.expected(logits.softmax(-1), given, rows)
+        return k.detach(), *torch.autograd.grad(k.sum(), (logits, costs))
+
+    found = value_and_slopes()
+    model.eval().prune = False
+    for by_chance, exact in zip(found, value_and_slopes(), strict=True):
+        by_chance, exact = by_chance.view(n, B, -1), exact[:B].view(B, -1)
+        se = by_chance.std(0) / n**0.5
+        assert ((by_chance.mean(0) - exact).abs() <= 5 * se + 1e-9 * exact.abs()).all()
+        assert (se < 0.02 * exact.abs().max()).all()
+
+
+def test_slopes_are_finite_however_little_a_label_weighs(monkeypatch):
+    """Also where the random number is 0, as one of 2²⁴ is, in float32."""
+    monkeypatch.setattr(torch, "rand_like", torch.zeros_like)
+    model = SDGM(z_dim=Z, a_dim=A, prune=True)
+    logits = torch.tensor([[0.0, -10, -50, -80, -90, -92, -95, -100, -104, -110]])
+    logits.requires_grad_()
+    costs = torch.arange(Y).float()
+    (k,) = model.expected(logits.softmax(-1), lambda y, x: [y @ costs], torch.zeros(1, 1))
+    (slope,) = torch.autograd.grad(k.sum(), logits)
+    assert slope.isfinite().all()
+    assert slope[0, 1] > 0
+
+
 def test_by_chance_a_step_meets_few_labels_and_an_evaluation_all():
     model, met = built(SDGM, prune=True), []
     own = model.negative_elbo_terms_given
@@ -231,14 +270,40 @@ def test_m2_does_not_move_m1():
 
 def test_what_m1m2_logs_is_the_bound_with_m2_as_the_prior():
     model, n = built(M1M2), 400
-    x = images(1).repeat(n, 1)
-    with seeded(1):
+    x = images().repeat(n, 1)
+    with seeded(1), torch.no_grad():
+        model.enc_a[-1].weight.mul_(100)  # the codes of the images lie apart, each at a label's
+        at = model.q_a(images(Y)).m
+        model.p_a = lambda _, z, y: DiagonalGaussian(y @ at, torch.ones(A))
+        model.q_y = lambda _, a: Categorical(-(a.unsqueeze(-2) - at).square().sum(-1))
         _, found = model.loss(x, images(2), labels(2))
         terms = torch.stack(model.negative_elbo_terms(x))
-    se = terms.sum(0).std() * (2 / n) ** 0.5
+    se = terms.sum(0).view(n, -1).var(0).mean().sqrt() * (2 / (n * B)) ** 0.5
     assert abs(-found["gen/elbo"] - terms.sum(0).mean()) <= 5 * se
     parts = found["gen/kl_z"] + found["gen/kl_y"] + found["gen/rec"]
     assert parts.item() == pytest.approx(-found["gen/elbo"].item())
+
+
+@pytest.mark.parametrize("part", ["cls", "enc", "back"])
+def test_m2_is_moved_by_its_cost(part):
+    """Its slopes, against how its loss changes with the same random numbers."""
+    x, xl, yl = images(), images(4), labels(4)
+    model = built(M1M2, class_weight=0.5)
+    parameters = list(model.get_submodule(part).parameters())
+    torch.manual_seed(2)
+    ways = [torch.randn_like(p) for p in parameters]
+
+    def loss(along):
+        with torch.no_grad():
+            for p, way in zip(parameters, ways, strict=True):
+                p.add_(along * way)
+        torch.manual_seed(1)
+        return model.loss(x, xl, yl)[0]
+
+    slope = torch.autograd.grad(loss(0), parameters)
+    found = sum((a * b).sum() for a, b in zip(slope, ways, strict=True))
+    expected = (loss(1e-6) - loss(-2e-6)) / 2e-6
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_classifier_of_codes_does_not_move_the_vae():

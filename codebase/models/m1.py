@@ -101,6 +101,11 @@ class M1M2(SDGM):
         """v1's with ELU, by which q(y|a) of few codes is smoother."""
         return mlp(inputs, outputs, nn.ELU)
 
+    @property
+    def steps_differ(self) -> bool:
+        """Where labels are pruned, whatever M2 weighs: its costs are in every log."""
+        return self.prune
+
     def p_x(self, a: torch.Tensor, z: torch.Tensor, y: torch.Tensor) -> Bernoulli:
         return Bernoulli(joint(self.dec, a))
 

@@ -34,7 +34,12 @@ def check_weights(gen_weight: float, class_weight: float) -> None:
             f"gen_weight and class_weight must be at least 0, got {gen_weight}, {class_weight}"
         )
     if gen_weight == class_weight == 0:
-        raise ValueError("gen_weight and class_weight are both 0, so nothing would be trained")
+        raise ValueError("gen_weight and class_weight are both 0, so no label would be learned")
+
+
+def _more_than_rounding(q):
+    """Which labels weigh more than rounding does in a sum of ten: (B, Y), booleans."""
+    return q > torch.finfo(q.dtype).eps / 10
 
 
 class SemiSupervisedModel(LatentVariableModel):
@@ -49,8 +54,8 @@ class SemiSupervisedModel(LatentVariableModel):
         class_weight: weight of the mean cross-entropy of the labelled images.
         labeled_elbo: ELBO(x, y) of the labelled pairs is trained on too.
         prune: leaves out labels that weigh less than rounding does.
-        seldom: where labels are pruned, a training step meets those that weigh less than this by
-            chance, as often as they weigh; at 0 it meets them all. At most 1 / Y.
+        seldom: where labels are pruned, a training step meets those that weigh q less than this
+            with probability q / seldom; at 0 it meets them all. At most 1 / Y.
     """
 
     gen_weight: float = 1
@@ -127,7 +132,7 @@ class SemiSupervisedModel(LatentVariableModel):
         if self.prune and self.training and self.seldom:
             return self._by_chance(q, given, *parts)
         if self.prune:
-            pairs = (q > torch.finfo(q.dtype).eps / 10).nonzero()  # (P, 2)
+            pairs = _more_than_rounding(q).nonzero()  # (P, 2)
             if 2 * len(pairs) < q.numel():  # with most pairs, those that share an image save more
                 terms = self._of_pairs(pairs, given, *parts)
                 zeros = torch.zeros_like(q)
@@ -145,7 +150,9 @@ class SemiSupervisedModel(LatentVariableModel):
         """
         r = (q.detach() / self.seldom).clamp(max=1)
         best = q.argmax(-1, keepdim=True)  # q ≥ 1 / Y ≥ seldom: it is always met
-        pairs = (torch.rand_like(r) < r.scatter(-1, best, 1)).nonzero()  # (P, 2), image by image
+        # torch.rand is 0 now and then, and 1 / r, a slope of w, must not be infinite for that.
+        met = (torch.rand_like(r) < r.scatter(-1, best, 1)) & _more_than_rounding(q)
+        pairs = met.nonzero()  # (P, 2), image by image
         image, label = pairs.T
         w = q[image, label] / r[image, label]
         left = 1 - torch.zeros_like(q[:, 0]).index_add(0, image, w)

@@ -30,7 +30,7 @@ APART = "iter_max", "seed", "label_seed", "precision"
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but their seeds.
+    """Runs that differ in nothing but their seeds, and which images are labelled.
 
     Args:
         name: of the model, or of the preset that they are runs of.
@@ -38,7 +38,7 @@ class Group:
         settings: flags that are not at their defaults, as they are typed; "" without any.
         iterations: they were trained for.
         data: the dataset's name.
-        runs: {seed: record}; none: nobody has run it.
+        runs: {(seed, label seed): record}; none: nobody has run it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Group:
     settings: str
     iterations: int
     data: str
-    runs: Mapping[int, dict[str, Any]]
+    runs: Mapping[tuple[int, int], dict[str, Any]]
 
     @property
     def grey(self) -> bool:
@@ -105,18 +105,19 @@ def groups(results: Path) -> list[Group]:
     Raises:
         UserError: a record cannot be read.
     """
-    found: dict[tuple, dict[bool, dict[int, dict]]] = {}
+    found: dict[tuple, dict[bool, dict[tuple[int, int], dict]]] = {}
     for path in sorted(results.rglob("*.json")):
         record = records.read(path)
         if not {"run", "flags", "numbers", "training"} <= record.keys():
             continue
         try:
-            key, seed = _key(record), int(record["flags"]["seed"])
+            flags = record["flags"]
+            key, seeds = _key(record), (int(flags["seed"]), int(flags.get("label_seed", 0)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path} is no record of a run ({error!r}).") from error
         if key:
             own = found.setdefault(key, {}).setdefault(_in_fp32(record), {})
-            own[seed] = max(own.get(seed, record), record, key=_rank)
+            own[seeds] = max(own.get(seeds, record), record, key=_rank)
     there = [
         _group(key, runs, " --precision fp32" * (fp32 and len(both) > 1))
         for key, both in found.items()

@@ -37,7 +37,7 @@ def say(name: str, settings: Settings) -> None:
     before = torch.get_num_threads()
     cores.use(args.threads, settings.free)
     try:
-        model = first.model(first.name).to(first.device)
+        model = first.trainable(first.name)
         step, bound = seconds_a_step(first, model), _seconds_a_bound(first, model)
         threads, differ = torch.get_num_threads(), model.steps_differ
     finally:
@@ -69,12 +69,10 @@ def seconds_a_step(settings: Settings, model: Model) -> float:
     """Of training, measured for a moment; the model is trained by that. It is never compiled.
 
     Args:
-        model: of these settings, on their device.
+        model: of these settings, as it is to be trained.
     """
     args, data = settings.args, settings.dataset.to(settings.device)
     model.prepare(lambda: grey(data.train_x))
-    if settings.device.type == "cpu":
-        model.allow_data_dependent_shapes()
     shuffling = seeded_generator(settings.seed, settings.device)
     (x, y), _ = subsets.training(data, args.without, args.validation)
     loader = Batches(x, y, args.batch_size, shuffling)

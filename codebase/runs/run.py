@@ -117,10 +117,7 @@ class Run:
 
     def build(self) -> Model:
         """The model, untrained, on the run's device."""
-        model = self.settings.model(self.name).to(self.device)
-        if self.device.type == "cpu" and self.args.stack != "1":
-            model.allow_data_dependent_shapes()
-        return model
+        return self.settings.trainable(self.name)
 
     def load(self, model: Model) -> None:
         """Loads the checkpoint of --iter_max into the model.

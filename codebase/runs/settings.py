@@ -127,6 +127,15 @@ class Settings:
         """
         return built(self.entry, self.values, name, sized(self.dataset.x_dim))
 
+    def trainable(self, name: str) -> Model:
+        """The same on the run's device, and free to leave out what weighs nothing where steps may
+        differ.
+        """
+        model = self.model(name).to(self.device)
+        if self.device.type == "cpu" and self.args.stack != "1":
+            model.allow_data_dependent_shapes()
+        return model
+
     @property
     def bands(self) -> dict[str, Band] | None:
         """{number: (centre, half-width)} of the reference; None where none compares.

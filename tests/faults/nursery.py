@@ -11,6 +11,7 @@ The child runs the script as `python script flags` would, to the interpreter's o
 prints goes to the files out and err in the folder `said`. A harm is a function of harm.py.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -92,5 +93,6 @@ if __name__ == "__main__":
 
     bounds.SUBSET_REPEATS, bounds.IWAE_REPEATS = 3, 2  # what is tested does not hang on them
 
+    gc.freeze()  # an end that looks through all objects for garbage copies every page of them
     if (order := serve()) is not None:
         live(order)

@@ -41,7 +41,7 @@ def others_unharmed(verdict):
 
 
 def test_an_endless_loop_costs_one_limit(misbehave, monkeypatch):
-    """There are five checks, but it is asked once."""
+    """There are five checks, but it is asked once, though a GPU that is not there is spoken of."""
     asked, ask = [], sandbox.Session.ask
 
     def noted(self, *args, **info):
@@ -49,7 +49,8 @@ def test_an_endless_loop_costs_one_limit(misbehave, monkeypatch):
         return ask(self, *args, **info)
 
     monkeypatch.setattr(sandbox.Session, "ask", noted)
-    verdict = misbehave("while True: pass")
+    imports = "import torch; device = 'cuda' if torch.cuda.is_available() else 'cpu'"
+    verdict = misbehave("while True: pass", imports=imports)
     assert notes(verdict) == {"timed_out_at"}
     said = next(r.finding.seen for r in verdict.results if r.finding.seen).say("en")
     assert re.fullmatch(
