@@ -184,7 +184,7 @@ def test_labels_met_by_chance_give_the_same_bound_and_slopes(cls):
 
 
 def test_labels_met_by_chance_are_unbiased_for_each_of_several_images():
-    """The sum over labels of costs that are given, its slopes in logits and costs, by many draws."""
+    """The sum over labels of given costs, and its slopes in logits and costs, by many draws."""
     n, model = 20_000, built(SDGM, prune=True)
     model.seldom = 0.05
     torch.manual_seed(1)

@@ -36,9 +36,9 @@ _LADDER = {
     "iter_eval": 5_000,
     "eval_iw": 5_000,
 }
-# Of models of 100 labels, which go on learning them for long. In a step's 100 + 100 images a labelled
-# one weighs 0.1 · 60,000 / 100 times what another does, as in Maaløe et al.'s minibatches (2016); it
-# is in every step, 600 times as often as in Kingma et al.'s sum (2014).
+# Of models of 100 labels, which go on learning them for long. In a step's 100 + 100 images a
+# labelled one weighs 0.1 · 60,000 / 100 times what another does, as in Maaløe et al.'s minibatches
+# (2016); it is in every step, 600 times as often as in Kingma et al.'s sum (2014).
 _LABELS = {
     "cw": 60.0,
     "iter_max": 100_000,

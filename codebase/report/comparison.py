@@ -145,9 +145,9 @@ def _table(rows: Sequence[Group], columns: Sequence[Column]) -> str:
 INTRODUCTION = f"""# Every model beside the others
 
 Written by `python run_comparison.py` from the records in `results/`; in comparison.html a click on
-a heading sorts. A number is the mean over the runs, which differ in their seeds only (of few labels,
-in the labelled images too), ± its standard error over them; of a single run ± its own, over the
-images. (n): only n of the runs have it. A row without flags is the model, or the preset, at its
+a heading sorts. A number is the mean over the runs, which differ in their seeds only (of few
+labels, in the labelled images too), ± its standard error over them; of a single run ± its own, over
+the images. (n): only n of the runs have it. A row without flags is the model, or the preset, at its
 defaults. What nobody has measured is *{MISSING}*, and empty what the model has not. *step*: its
 time over the VAE's, one thread; *s*: of training, the median over the runs, on whatever machine it
 was, its products in bf16 where that has them."""
