@@ -123,17 +123,18 @@ class MixtureLogDensity(torch.autograd.Function):
     def forward(
         z: torch.Tensor, m: torch.Tensor, v: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        # Z outermost: the sum then adds whole (B, K) planes instead of runs of Z neighbours.
-        points = len(z)
+        points = max(1, len(z))
         if z.device.type == "cpu":
             # In 64s: vectors then begin where the whole's would, and every sum keeps its bits.
             points = 64 * max(1, AT_ONCE // (64 * min(len(m), TOGETHER) * z.shape[1]))
+        # Z outermost: the sum then adds whole (B, K) planes instead of runs of Z neighbours.
+        z_parts = [part.T.unsqueeze(2).contiguous() for part in z.split(points)]  # (Z, points, 1)
         squares = []
         for m_part, v_part in zip(m.split(TOGETHER), v.split(TOGETHER), strict=True):
             m_planes, p_planes = (t.T.unsqueeze(1).contiguous() for t in (m_part, 1 / v_part))
             rows = []
-            for z_part in z.split(max(points, 1)):
-                differences = z_part.T.unsqueeze(2).contiguous() - m_planes  # (Z, points, K)
+            for z_planes in z_parts:
+                differences = z_planes - m_planes  # (Z, points, K)
                 rows.append(differences.mul_(differences).mul_(p_planes).sum(0))
             squares.append(torch.cat(rows))
         terms = torch.cat(squares, dim=1).mul_(-0.5)

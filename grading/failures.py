@@ -64,9 +64,10 @@ def of_time(seconds, error):
     came in time.
     """
     said = f"{seconds:g}"
-    if not isinstance(error, dict) or not _text(error, "text"):
+    line = _text(error, "text") if isinstance(error, dict) and "file" in error else ""
+    if not line:
         return Failure(Note("timed_out", seconds=said), final=True)
-    place, line = f"{_text(error, 'file')}:{_text(error, 'line')}", _text(error, "text")
+    place = f"{_text(error, 'file')}:{_text(error, 'line')}"
     return Failure(Note("timed_out_at", seconds=said, place=place, line=line), final=True)
 
 
