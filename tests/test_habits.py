@@ -2,7 +2,6 @@
 
 import os
 import re
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,8 +18,9 @@ from codebase.models.ssvae import SSVAE
 from codebase.models.vae import VAE
 from codebase.runs import ranks
 from codebase.runs.flags import parser_of
+from codebase.runs.run import Run
 from codebase.runs.saved import find_run
-from codebase.tasks import classifier
+from codebase.runs.settings import settings_of
 from codebase.tasks.likelihood import warn_of_failure
 
 # The environment
@@ -183,11 +183,11 @@ def test_what_diverged_has_not_collapsed(capsys):
 
 
 @pytest.mark.parametrize(("n", "without"), [(5, 5), (1, 9), (10, 0)])
-def test_digits_without_a_label_are_said(n, without, digits, capsys):
-    args = SimpleNamespace(n_labels=n, label_seed=0, validation=0)
-    _, y = classifier.labelled(
-        SimpleNamespace(args=args, dataset=digits, settings=SimpleNamespace(seed=0))
-    )
+def test_digits_without_a_label_are_said(n, without, capsys):
+    entry = entry_of("ssvae")
+    parser = parser_of(entry)
+    words = ["--dataset", "digits", "--threads", "1", "--n_labels", str(n)]
+    _, y = Run(settings_of(entry, parser, parser.parse_args(words))).labelled()
     assert (y.sum(0) == 0).sum() == without
     said = capsys.readouterr().out
     assert (f"leaves {without} of 10 digits without a label" in said) == (without > 0)

@@ -76,11 +76,7 @@ def seconds_a_step(settings: Settings, model: Model) -> float:
     shuffling = seeded_generator(settings.seed, settings.device)
     (x, y), _ = subsets.training(data, args.without, args.validation)
     loader = Batches(x, y, args.batch_size, shuffling)
-    labelled = None
-    if "n_labels" in args:
-        of_which = args.label_seed, settings.seed, args.validation
-        labelled = subsets.labelled(data, args.n_labels, *of_which)
-    stream = Stream(loader, labelled, settings.device, model.abilities.pixels)
+    stream = Stream(loader, settings.labelled(data), settings.device, model.abilities.pixels)
     step = Step(model.train(), stream, settings.lr, settings.precision)
     if args.ema:
         step.average = Average(model, args.ema)

@@ -135,8 +135,7 @@ def _train_stacked(settings, task):
             with _complaining(own.name):
                 run = opened.enter_context(Run(replace(own, free=free)))
                 free = run.free  # watched once for all
-                labelled, model = task.labelled(run), run.build()
-                begun.append((run, run.session(model, labelled, task)))
+                begun.append((run, run.session(run.build(), task)))
         begun.sort(key=lambda pair: pair[1].start)
         for _, together in groupby(begun, key=lambda pair: pair[1].start):
             _as_one(list(together), task)

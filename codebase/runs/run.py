@@ -12,7 +12,7 @@ import torch
 
 from codebase import starter
 from codebase.data import subsets
-from codebase.data.batches import Batches, as_pixels, grey, seeded_generator
+from codebase.data.batches import CLASSES, Batches, as_pixels, grey, seeded_generator
 from codebase.data.stream import Labelled
 from codebase.engine import cores, resume
 from codebase.engine.devices import name_of
@@ -48,9 +48,9 @@ def do(settings: Settings, task: ModuleType) -> None:
         UserError: a run of this name exists already, or the training failed.
     """
     with Run(settings) as run:
-        labelled, model = task.labelled(run), run.build()
+        model = run.build()
         if settings.args.train:
-            session = run.session(model, labelled, task)
+            session = run.session(model, task)
             run.trained = loop(session, *run.pace())
             session.settle(run.trained.step)
         else:
@@ -115,6 +115,14 @@ class Run:
             size = f" of {side} × {side}"
         return f"data: {self.dataset.name}, {n:,} training and {m:,} test images{size}{remark}"
 
+    def labelled(self) -> Labelled | None:
+        """The labelled pairs that it learns, and says where a digit has none; None without any."""
+        n = getattr(self.args, "n_labels", CLASSES)
+        if n < CLASSES:
+            without = f"{CLASSES - n} of {CLASSES} digits"
+            print(f"*** WARNING: --n_labels {n} leaves {without} without a label.")
+        return self.settings.labelled(self.dataset)
+
     def build(self) -> Model:
         """The model, untrained, on the run's device."""
         return self.settings.trainable(self.name)
@@ -129,14 +137,11 @@ class Run:
         starter.load_model_by_name(model, self.args.iter_max, self.device)
         disk.make_folder(self.folder.output)
 
-    def session(
-        self, model: Model, labelled: Labelled | None = None, task: ModuleType | None = None
-    ) -> Session:
+    def session(self, model: Model, task: ModuleType | None = None) -> Session:
         """Makes the folder this run's, opens its log, and puts the model where it was, if it was.
 
         Args:
             model: on the run's device.
-            labelled: the labelled pairs of a semi-supervised model.
             task: has watch(run, model, step) for every checkpoint, evaluate(…) for in between.
         Returns:
             A Session.
@@ -149,6 +154,7 @@ class Run:
                 f"--compile 1 compiles a step that is replayed, and those of {self.name} differ "
                 "from each other; leave it out."
             )
+        labelled = self.labelled()
         self.folder.claim()
         self._open_log()
         (x, y), held_out = subsets.training(self.dataset, self.args.without, self.args.validation)

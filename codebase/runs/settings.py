@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from codebase.catalogue import Entry
-from codebase.data import datasets
+from codebase.data import datasets, subsets
+from codebase.data.stream import Labelled
 from codebase.engine import cores
 from codebase.engine.devices import device
 from codebase.engine.precision import resolve
@@ -135,6 +136,19 @@ class Settings:
         if self.device.type == "cpu" and self.args.stack != "1":
             model.allow_data_dependent_shapes()
         return model
+
+    def labelled(self, dataset: datasets.Dataset) -> Labelled | None:
+        """The labelled pairs, as `train` takes them; None for a model that has no --n_labels.
+
+        Args:
+            dataset: this one, on whatever device.
+        Raises:
+            UserError: --n_labels is more than there are.
+        """
+        args = self.args
+        if "n_labels" not in args:
+            return None
+        return subsets.labelled(dataset, args.n_labels, args.label_seed, self.seed, args.validation)
 
     @property
     def bands(self) -> dict[str, Band] | None:

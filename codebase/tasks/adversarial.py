@@ -26,10 +26,6 @@ QUICK = 1_000  # images looked at between checkpoints
 ALIKE = 0.5  # of the data's variety: samples with less have collapsed
 
 
-def labelled(run: Run) -> None:
-    """None: it is trained without labels."""
-
-
 def evaluate(run: Run, model: GAN, step: int) -> None:
     """Logs what the discriminator says of test images and samples, in between checkpoints."""
     run.writer.lay_out(logs.GAME)

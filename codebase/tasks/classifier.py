@@ -7,8 +7,7 @@ from torch.nn import functional as F
 
 from codebase import figures
 from codebase.data import subsets
-from codebase.data.batches import CLASSES, grey
-from codebase.data.stream import Labelled
+from codebase.data.batches import grey
 from codebase.engine.randomness import seeded
 from codebase.evaluation.bounds import subset_bounds
 from codebase.evaluation.classifier import classification
@@ -30,16 +29,6 @@ from codebase.tasks.likelihood import (
     title,
     warn_of_failure,
 )
-
-
-def labelled(run: Run) -> Labelled:
-    """The labelled pairs, as `train` takes them."""
-    args = run.args
-    if args.n_labels < CLASSES:
-        without = f"{CLASSES - args.n_labels} of {CLASSES} digits"
-        print(f"*** WARNING: --n_labels {args.n_labels} leaves {without} without a label.")
-    of_which = args.label_seed, run.settings.seed, args.validation
-    return subsets.labelled(run.dataset, args.n_labels, *of_which)
 
 
 def evaluate(run: Run, model: LatentVariableModel, step: int) -> None:

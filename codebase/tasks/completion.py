@@ -19,10 +19,6 @@ SAMPLES = 100  # importance samples of each image
 COMPLETIONS = 8  # in a row of the picture
 
 
-def labelled(run: Run) -> None:
-    """None: it is trained without labels."""
-
-
 def evaluate(run: Run, model: Completion, step: int) -> None:
     """Logs what unseen pixels of the test subset cost, in between checkpoints."""
     run.writer.lay_out(logs.BOUND)

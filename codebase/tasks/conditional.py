@@ -28,10 +28,6 @@ from codebase.tasks.likelihood import (
 )
 
 
-def labelled(run: Run) -> None:
-    """None: it is trained with the label of every image, which lies beside the images."""
-
-
 def evaluate(run: Run, model: SemiSupervisedModel, step: int) -> None:
     """Logs the bounds on the test subset, in between checkpoints."""
     run.writer.lay_out(logs.BOUND)

@@ -34,10 +34,6 @@ STRATA = 20  # times drawn of each test image, one of every twentieth of the who
 DDIM = 20  # steps of the short way
 
 
-def labelled(run: Run) -> None:
-    """None: it is trained without labels."""
-
-
 def evaluate(run: Run, model: Denoising, step: int) -> None:
     """Logs the bound on the test subset, in between checkpoints."""
     run.writer.lay_out(logs.BOUND)

@@ -29,10 +29,6 @@ COMPLETIONS = 8  # in a row of the picture
 LAYOUT = {"−log p(x), in nats": {"minibatch, test subset": r"(gen|test)/nll$"}}
 
 
-def labelled(run: Run) -> None:
-    """None: it is trained without labels."""
-
-
 def evaluate(run: Run, model: Autoregressive, step: int) -> None:
     """Logs −log p(x) of the test subset, in between checkpoints."""
     run.writer.lay_out(LAYOUT)

@@ -29,10 +29,6 @@ REPEATS = 10  # of the bounds between checkpoints, which take under 1% of 1,000 
 PROJECTED = 1_000  # test images whose latents TensorBoard's projector shows
 
 
-def labelled(run: Run) -> None:
-    """None: it is trained without labels."""
-
-
 def evaluate(run: Run, model: LatentVariableModel, step: int) -> None:
     """Logs the bounds on the test subset, in between checkpoints."""
     run.writer.lay_out(logs.BOUND)

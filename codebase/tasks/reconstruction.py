@@ -30,10 +30,6 @@ from codebase.tasks.likelihood import (
 QUICK = 1_000  # test images looked at between checkpoints
 
 
-def labelled(run: Run) -> None:
-    """None: it is trained without labels."""
-
-
 def evaluate(run: Run, model: Autoencoder, step: int) -> None:
     """Logs the squared error on some of the test images, in between checkpoints."""
     run.writer.lay_out(logs.ERROR)
