@@ -170,13 +170,16 @@ def test_what_cannot_be_compiled_is_refused(flags, cxx, said, here, monkeypatch,
     assert said in capsys.readouterr().err
 
 
-def test_steps_that_differ_are_not_said_to_be_compiled(here, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["ssvae", "long-sdgm"])
+def test_steps_that_differ_are_not_said_to_be_compiled(name, here, monkeypatch, capsys):
     from codebase import command
 
     monkeypatch.setenv("CXX", "g++")
     with pytest.raises(SystemExit):
-        command.main("ssvae", words=["--dataset", "digits", "--compile", "1", "--iter_max", "2"])
-    assert "those of model=ssvae" in capsys.readouterr().err
+        command.named([name, "--dataset", "digits", "--compile", "1", "--iter_max", "2"])
+    said = capsys.readouterr()
+    assert "those of model=s" in said.err
+    assert "iterations take" not in said.out  # nobody waits for a forecast of what is refused
     assert not list(here.glob("checkpoints/*/*"))
 
 

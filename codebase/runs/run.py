@@ -124,7 +124,11 @@ class Run:
         return self.settings.labelled(self.dataset)
 
     def build(self) -> Model:
-        """The model, untrained, on the run's device."""
+        """The model, untrained, on the run's device.
+
+        Raises:
+            UserError: --compile 1 has nothing to compile.
+        """
         return self.settings.trainable(self.name)
 
     def load(self, model: Model) -> None:
@@ -146,14 +150,8 @@ class Run:
         Returns:
             A Session.
         Raises:
-            UserError: the run is finished, has other flags, or another process trains it; or
-                --compile 1 has nothing to compile.
+            UserError: the run is finished, has other flags, or another process trains it.
         """
-        if self.args.compile == 1 and model.steps_differ:
-            raise UserError(
-                f"--compile 1 compiles a step that is replayed, and those of {self.name} differ "
-                "from each other; leave it out."
-            )
         labelled = self.labelled()
         self.folder.claim()
         self._open_log()

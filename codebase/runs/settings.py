@@ -131,10 +131,18 @@ class Settings:
     def trainable(self, name: str) -> Model:
         """The same on the run's device, and free to leave out what weighs nothing where steps may
         differ.
+
+        Raises:
+            UserError: there is none of such sizes, or --compile 1 has nothing to compile.
         """
         model = self.model(name).to(self.device)
         if self.device.type == "cpu" and self.args.stack != "1":
             model.allow_data_dependent_shapes()
+        if self.args.compile == 1 and model.steps_differ:
+            raise UserError(
+                f"--compile 1 compiles a step that is replayed, and those of {name} differ from "
+                "each other; leave it out."
+            )
         return model
 
     def labelled(self, dataset: datasets.Dataset) -> Labelled | None:
